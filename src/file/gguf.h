@@ -24,7 +24,19 @@
 namespace checkbit {
 
 enum class GgufKind : std::uint32_t {
-  u8 = 0, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64
+  u8 = 0,
+  i8,
+  u16,
+  i16,
+  u32,
+  i32,
+  f32,
+  boolean,
+  string,
+  array,
+  u64,
+  i64,
+  f64
 };
 
 struct GgufValue;
@@ -34,7 +46,7 @@ struct GgufArray {
   GgufKind kind = GgufKind::u32;  ///< kind of the elements
   std::variant<std::vector<std::string>, std::vector<double>, std::vector<float>,
                std::vector<std::int64_t>, std::vector<std::uint64_t>, std::vector<GgufArray>>
-      values;                     ///< signed integers as int64, unsigned and boolean as uint64
+      values;  ///< signed integers as int64, unsigned and boolean as uint64
   std::size_t size() const;
 };
 
@@ -58,6 +70,8 @@ class Metadata {
  public:
   const GgufValue* find(std::string_view key) const;
   void set(std::string key, GgufValue value);  ///< replaces in place or appends
+  /// Precondition: the key is absent. `set` without the search, for readers of many keys.
+  void append(std::string key, GgufValue value);
   void erase(std::string_view key);
   std::span<const std::pair<std::string, GgufValue>> entries() const { return entries_; }
 
@@ -68,7 +82,8 @@ class Metadata {
   /// Valid as long as the metadata is not changed.
   std::optional<std::string_view> get_string(std::string_view key) const;
   const std::vector<std::string>* get_strings(std::string_view key) const;
-  /// Any integer array as int64 (copied); nullopt when missing or of another kind.
+  /// Any integer or boolean array as int64 (copied); nullopt when missing, of another kind, or when
+  /// an element does not fit.
   std::optional<std::vector<std::int64_t>> get_ints(std::string_view key) const;
   /// f32 or f64 array as float (copied).
   std::optional<std::vector<float>> get_floats(std::string_view key) const;
@@ -81,14 +96,16 @@ class Metadata {
 struct GgufTensor {
   std::string name;
   std::vector<std::uint64_t> dimensions;  ///< 1..4 of them, each >= 1
-  const Format* format = nullptr;         ///< for our own formats: after checkbit.tensor.* is applied
-  std::uint64_t offset = 0;               ///< of the data, from the start of the data section
+  const Format* format = nullptr;  ///< for our own formats: after checkbit.tensor.* is applied
+  std::uint64_t offset = 0;        ///< of the data, from the start of the data section
   std::uint64_t size_bytes = 0;
 
   std::uint64_t columns() const { return dimensions.empty() ? 0 : dimensions[0]; }
-  std::uint64_t rows() const;             ///< product of the other dimensions
+  std::uint64_t rows() const;  ///< product of the other dimensions
   std::uint64_t elements() const { return columns() * rows(); }
-  std::uint64_t row_bytes() const { return columns() / format->block_elements * format->block_bytes; }
+  std::uint64_t row_bytes() const {
+    return columns() / format->block_elements * format->block_bytes;
+  }
 };
 
 struct GgufHeader {

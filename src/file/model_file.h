@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
@@ -38,8 +39,8 @@ class MappedFile {
 };
 
 struct ModelTensor {
-  GgufTensor info;                       ///< `offset` is relative to its own part
-  std::span<const std::uint8_t> bytes;   ///< [rows * row_bytes]
+  GgufTensor info;                      ///< `offset` is relative to its own part
+  std::span<const std::uint8_t> bytes;  ///< [rows * row_bytes]
   std::size_t part = 0;
 };
 
@@ -60,6 +61,8 @@ class ModelFile {
   std::string path_;
   Metadata metadata_;
   std::vector<ModelTensor> tensors_;
+  /// Keys view the names in tensors_, whose elements stay in place when the ModelFile moves.
+  std::unordered_map<std::string_view, std::size_t> index_;
   std::vector<MappedFile> parts_;
 };
 
