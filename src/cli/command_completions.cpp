@@ -1,0 +1,44 @@
+// checkbit completions: what the shell offers when Tab is pressed.
+
+#include <ostream>
+
+#include "cli/command.h"
+#include "cli/completions.h"
+#include "cli/models.h"
+
+namespace checkbit {
+namespace {
+
+Status run(const Arguments& arguments, Console& console) {
+  const std::string what = arguments.text("WHAT");
+  if (what == "bash") console.out << bash_completions();
+  if (what == "zsh") console.out << zsh_completions();
+  if (what == "models") {
+    for (const auto& name : pulled_models()) console.out << name << "\n";
+  }
+  if (what == "catalogue") {
+    for (const auto& name : catalogue_models()) console.out << name << "\n";
+  }
+  return {};
+}
+
+}  // namespace
+
+extern const Command completions_command;
+const Command completions_command = {
+    .name = "completions",
+    .group = "Help",
+    .summary = "print completions for bash or zsh",
+    .description =
+        "Prints a completion script for a shell, made from the same data as --help. `make install` "
+        "installs both. The scripts ask for the names of models with `completions models` and "
+        "`completions catalogue`.",
+    .positionals = {{.name = "WHAT",
+                     .kind = ValueKind::choice,
+                     .help = "what to print",
+                     .choices = {"bash", "zsh", "models", "catalogue"}}},
+    .examples = {{.command = "source <(checkbit completions bash)"},
+                 {.command = "checkbit completions zsh > ~/.zfunc/_checkbit"}},
+    .run = run};
+
+}  // namespace checkbit

@@ -1,0 +1,39 @@
+// Where a command reads and prints.
+//
+// What: the three streams with what is known of each (terminal or not, width, colour), and the
+//   settings that hold for every command. Results go to `out`; progress, notes and errors to `err`.
+// Threads: one.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/terminal.h"
+
+namespace checkbit {
+
+struct Console {
+  std::istream& in;
+  std::ostream& out;
+  std::ostream& err;
+  Terminal in_terminal;  ///< only `is_terminal` means something
+  Terminal out_terminal;
+  Terminal err_terminal;
+  bool quiet = false;  ///< no progress, no notes
+  int threads = 1;
+  std::string command_line;  ///< as typed, quoted for a shell: the `command` of records
+
+  /// One line of advice on `err`, unless quiet. Control characters are escaped.
+  void note(std::string_view text);
+  /// One JSON object on `out`, invalid UTF-8 replaced.
+  void print_json(const nlohmann::ordered_json& object);
+};
+
+/// Quotes words so that a shell gives them back unchanged.
+std::string shell_quote(const std::vector<std::string>& words);
+
+}  // namespace checkbit
