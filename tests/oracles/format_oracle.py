@@ -15,7 +15,7 @@ def _q1_0(blocks: np.ndarray) -> np.ndarray:
     """Half d, then 128 bits, least significant first: bit set is d, clear is -d."""
     d = blocks[:, :2].copy().view("<f2").astype(np.float32)
     bits = np.unpackbits(blocks[:, 2:], axis=1, bitorder="little")
-    return np.where(bits == 1, d, -d)
+    return d * np.where(bits == 1, np.float32(1), np.float32(-1))
 
 
 def _q8_1(blocks: np.ndarray) -> np.ndarray:
@@ -46,7 +46,7 @@ def dequantize(data: np.ndarray, name: str) -> np.ndarray:
     """data: uint8 [n_blocks * block_bytes], or 2-D rows of whole blocks -> float32, flat."""
     flat = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
     if name in PLAIN:
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             return flat.view(PLAIN[name]).astype(np.float32)
     blocks = flat.reshape(-1, block_size(name)[1])
     with np.errstate(all="ignore"):

@@ -1,0 +1,57 @@
+// IQ2_S: rows of 8 from a lattice of 1024, 2.5625 bits per weight.
+//
+// w = scale / 8 * (2 s[i / 16] + 1) * sign * magnitude, magnitudes 8, 25, 43; s = 0 .. 15.
+
+#include <cstddef>
+
+#include "formats/integer_form.h"
+#include "formats/iq_grids.h"
+#include "formats/iq_rows.h"
+
+namespace checkbit {
+namespace {
+
+constexpr int kOffset = 64;
+
+struct Block {
+  std::uint16_t scale;                    ///< binary16
+  std::array<std::uint8_t, 32> rows;      ///< low 8 bits of the row numbers
+  std::array<std::uint8_t, 32> signs;     ///< one bit per weight
+  std::array<std::uint8_t, 8> high_bits;  ///< bits 8 and 9 of four row numbers per byte
+  std::array<std::uint8_t, 8> subs;       ///< s, two per byte, low one first
+};
+static_assert(sizeof(Block) == 82);
+static_assert(offsetof(Block, signs) == 34);
+static_assert(offsetof(Block, high_bits) == 66);
+static_assert(offsetof(Block, subs) == 74);
+
+void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
+  const auto block = load_unaligned<Block>(bytes);
+  out.scale[0] = half_to_float(block.scale) * 0.125f;
+  unpack_odd_scales(block.subs, out.sub_scale.data());
+  for (std::size_t row = 0; row < 32; ++row) {
+    const unsigned high = (block.high_bits[row / 4] >> (2 * (row % 4))) & 3u;
+    put_signed_row(kIq2SGrid[block.rows[row] | high << 8], block.signs[row], kOffset,
+                   out.q.data() + 8 * row);
+  }
+}
+
+}  // namespace
+
+extern const Format iq2_s_format;
+const Format iq2_s_format = {.name = "IQ2_S",
+                             .type_id = 22,
+                             .block_elements = 256,
+                             .block_bytes = sizeof(Block),
+                             .summary = "2.56 bits, rows of 8 from a lattice of 1024",
+                             .decode = decode_integer<iq2_s_format>,
+                             .is_finite = half_at_is_finite<0>,
+                             .integer = {.bits = 7,
+                                         .q_offset = kOffset,
+                                         .scale_elements = 256,
+                                         .sub_elements = 16,
+                                         .has_sub_scale = true,
+                                         .activation_elements = 256},
+                             .unpack = unpack};
+
+}  // namespace checkbit
