@@ -1,0 +1,104 @@
+"""llama.cpp as an oracle: its tools run as programs, their output read back.
+
+The tools come from tools/peer; CHECKBIT_PEER names their folder, default $CHECKBIT_HOME/peer/bin.
+"""
+
+import os
+import re
+import struct
+import subprocess
+import tempfile
+
+import numpy as np
+
+import common
+
+THREADS = 2
+
+
+def tool(name):
+    """Path of one of llama.cpp's programs."""
+    folder = os.environ.get("CHECKBIT_PEER") or os.path.join(common.home(), "peer", "bin")
+    path = os.path.join(folder, name)
+    if not os.access(path, os.X_OK):
+        raise common.Missing(f"{path} is missing: run tools/peer, or set CHECKBIT_PEER")
+    return path
+
+
+def run(name, arguments):
+    """Runs a tool and returns its completed process; the caller judges the exit status."""
+    return subprocess.run([tool(name), *arguments], capture_output=True, text=True, check=False,
+                          errors="replace")
+
+
+def run_checked(name, arguments):
+    """Output (both streams) of a run that must succeed."""
+    done = run(name, arguments)
+    if done.returncode:
+        raise RuntimeError(f"{name} failed ({done.returncode}): {done.stderr[-1000:]}")
+    return done.stdout + done.stderr
+
+
+def tokenize(model, text, special=True):
+    """Token ids of a text; `special` adds the beginning token where the model asks for it."""
+    with tempfile.NamedTemporaryFile("wb", suffix=".txt") as file:
+        file.write(text.encode() if isinstance(text, str) else text)
+        file.flush()
+        arguments = ["-m", model, "-f", file.name, "--ids", "--log-disable"]
+        done = run("llama-tokenize", arguments if special else [*arguments, "--no-bos"])
+    if done.returncode:
+        raise RuntimeError(f"llama-tokenize failed: {done.stderr[-1000:]}")
+    return [int(number) for number in re.findall(r"\d+", done.stdout)]
+
+
+def perplexity_arguments(model, text_file, context, chunks):
+    """Arguments of llama-perplexity: windows of `context` tokens, the second half of each scored."""
+    return ["-m", model, "-f", text_file, "-c", str(context), "-b", str(context),
+            "--chunks", str(chunks), "-t", str(THREADS)]
+
+
+def find_in_output(name, arguments, pattern, attempts=4):
+    """First match of a pattern in a tool's output.
+
+    The tools now and then lose their last lines when they end (their log is written by a thread of
+    its own), so a run without a match is repeated.
+    """
+    for _ in range(attempts):
+        output = run_checked(name, arguments)
+        found = re.search(pattern, output)
+        if found:
+            return found
+    raise RuntimeError(f"{name} printed nothing like {pattern!r}: {output[-1000:]}")
+
+
+def perplexity(model, text_file, context, chunks, extra=()):
+    """Perplexity over the first chunks of a text."""
+    arguments = [*perplexity_arguments(model, text_file, context, chunks), *extra]
+    return float(find_in_output("llama-perplexity", arguments, r"Final estimate: PPL = (\S+)")[1])
+
+
+def read_log_probabilities(path):
+    """Reads what --save-all-logits wrote.
+
+    Returns tokens [chunks, context] and log-probabilities [chunks, context - 1 - first, vocabulary]
+    of the scored positions, first = context // 2. Rows are 16-bit steps between a minimum and 0.
+    """
+    with open(path, "rb") as file:
+        if file.read(8) != b"_logits_":
+            raise RuntimeError(f"{path} is not a file of log-probabilities")
+        context, vocabulary, chunks = struct.unpack("<Iii", file.read(12))
+        tokens = np.fromfile(file, "<i4", context * chunks).reshape(chunks, context)
+        scored = context - 1 - context // 2
+        row = (vocabulary + 1) // 2 * 2 + 4
+        rows = np.fromfile(file, "<u2", chunks * scored * row).reshape(chunks, scored, row)
+    header = np.ascontiguousarray(rows[..., :4]).view("<f4")
+    scale, minimum = header[..., :1], header[..., 1:2]
+    return tokens, scale * rows[..., 4 : 4 + vocabulary].astype(np.float64) + minimum
+
+
+def log_probabilities(model, text_file, context, chunks, extra=()):
+    """Tokens and log-probabilities that llama.cpp gives over a text."""
+    with tempfile.NamedTemporaryFile(suffix=".kld") as file:
+        arguments = perplexity_arguments(model, text_file, context, chunks)
+        run_checked("llama-perplexity", [*arguments, "--save-all-logits", file.name, *extra])
+        return read_log_probabilities(file.name)
