@@ -86,8 +86,8 @@ class HeaderReader {
       return unsupported(position(), "{} needs {} bytes and the header would be over {} MiB", what,
                          needed, kMaxHeaderBytes >> 20);
     }
-    return corrupt(position(), "truncated file: {} needs {} bytes and {} remain", what, needed,
-                   remaining());
+    return corrupt(position(), "truncated file, fetch it again: {} needs {} bytes and {} remain",
+                   what, needed, remaining());
   }
 
   template <class T>
@@ -403,9 +403,10 @@ Status check_places(HeaderReader& reader, const std::vector<TableRow>& rows,
                             header.alignment);
     }
     if (tensor.offset > data_bytes || tensor.size_bytes > data_bytes - tensor.offset) {
-      return reader.corrupt(
-          at, "truncated file: data at offset {} needs {} bytes and the data section has {}:",
-          tensor.offset, tensor.size_bytes, data_bytes);
+      return reader.corrupt(at,
+                            "truncated file, fetch it again: data at offset {} needs {} bytes and "
+                            "the data section has {}:",
+                            tensor.offset, tensor.size_bytes, data_bytes);
     }
     if (before != nullptr && tensor.offset < before->offset + before->size_bytes) {
       return reader.corrupt(at, "data at offset {} overlaps tensor {}", tensor.offset,
