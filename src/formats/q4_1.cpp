@@ -6,6 +6,7 @@
 
 #include "formats/bit_planes.h"
 #include "formats/integer_form.h"
+#include "formats/rounding.h"
 
 namespace checkbit {
 namespace {
@@ -27,6 +28,19 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   set_unit_subs(out);
 }
 
+constexpr Levels kLevels{0, 15};
+
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  encode_blocks<Block, 32>(in, n_blocks, importance, blocks, [](const Group& group, Block& block) {
+    std::uint8_t q[32];
+    const HalfAffine best = best_half_affine(group, kLevels);
+    block.scale = best.scale;
+    block.minimum = best.offset;
+    round_to_levels(group, kLevels, {half_to_float(best.scale), half_to_float(best.offset)}, q);
+    pack_planes<4, 16, 16>(q, block.quants.data());
+  });
+}
+
 }  // namespace
 
 extern const Format q4_1_format;
@@ -36,6 +50,7 @@ const Format q4_1_format = {.name = "Q4_1",
                             .block_bytes = sizeof(Block),
                             .summary = "4 bits, one scale and one minimum per 32",
                             .decode = decode_integer<q4_1_format>,
+                            .encode = encode,
                             .is_finite = two_halves_are_finite<0, 2>,
                             .integer = {.bits = 4,
                                         .scale_elements = 32,

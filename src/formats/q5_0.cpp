@@ -6,6 +6,7 @@
 
 #include "formats/bit_planes.h"
 #include "formats/integer_form.h"
+#include "formats/rounding.h"
 
 namespace checkbit {
 namespace {
@@ -27,6 +28,18 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   set_unit_subs(out);
 }
 
+constexpr Levels kLevels{-16, 15};
+
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  encode_blocks<Block, 32>(in, n_blocks, importance, blocks, [](const Group& group, Block& block) {
+    std::uint8_t q[32];
+    block.scale = best_half_scale(group, kLevels);
+    round_to_levels(group, kLevels, {half_to_float(block.scale), 0}, q);
+    pack_planes<4, 16, 16>(q, block.quants.data());
+    pack_planes<1, 1, 4, 4>(q, block.high_bits.data());
+  });
+}
+
 }  // namespace
 
 extern const Format q5_0_format;
@@ -36,6 +49,7 @@ const Format q5_0_format = {.name = "Q5_0",
                             .block_bytes = sizeof(Block),
                             .summary = "5 bits, one scale per 32",
                             .decode = decode_integer<q5_0_format>,
+                            .encode = encode,
                             .is_finite = half_at_is_finite<0>,
                             .integer = {.bits = 5,
                                         .q_offset = 16,

@@ -6,6 +6,7 @@
 
 #include "formats/bit_planes.h"
 #include "formats/integer_form.h"
+#include "formats/rounding.h"
 
 namespace checkbit {
 namespace {
@@ -30,6 +31,20 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   set_unit_subs(out);
 }
 
+constexpr Levels kLevels{0, 31};
+
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  encode_blocks<Block, 32>(in, n_blocks, importance, blocks, [](const Group& group, Block& block) {
+    std::uint8_t q[32];
+    const HalfAffine best = best_half_affine(group, kLevels);
+    block.scale = best.scale;
+    block.minimum = best.offset;
+    round_to_levels(group, kLevels, {half_to_float(best.scale), half_to_float(best.offset)}, q);
+    pack_planes<4, 16, 16>(q, block.quants.data());
+    pack_planes<1, 1, 4, 4>(q, block.high_bits.data());
+  });
+}
+
 }  // namespace
 
 extern const Format q5_1_format;
@@ -39,6 +54,7 @@ const Format q5_1_format = {.name = "Q5_1",
                             .block_bytes = sizeof(Block),
                             .summary = "5 bits, one scale and one minimum per 32",
                             .decode = decode_integer<q5_1_format>,
+                            .encode = encode,
                             .is_finite = two_halves_are_finite<0, 2>,
                             .integer = {.bits = 5,
                                         .scale_elements = 32,

@@ -6,6 +6,7 @@
 
 #include "formats/bit_planes.h"
 #include "formats/integer_form.h"
+#include "formats/rounding.h"
 
 namespace checkbit {
 namespace {
@@ -24,6 +25,17 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   set_unit_subs(out);
 }
 
+constexpr Levels kLevels{-127, 127};
+
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  encode_blocks<Block, 32>(in, n_blocks, importance, blocks, [](const Group& group, Block& block) {
+    std::uint8_t q[32];
+    block.scale = best_half_scale(group, kLevels);
+    round_to_levels(group, kLevels, {half_to_float(block.scale), 0}, q);
+    for (int i = 0; i < 32; ++i) block.quants[i] = static_cast<std::int8_t>(q[i] - 127);
+  });
+}
+
 }  // namespace
 
 extern const Format q8_0_format;
@@ -33,6 +45,7 @@ const Format q8_0_format = {.name = "Q8_0",
                             .block_bytes = sizeof(Block),
                             .summary = "8 bits, one scale per 32",
                             .decode = decode_integer<q8_0_format>,
+                            .encode = encode,
                             .is_finite = half_at_is_finite<0>,
                             .integer = {.bits = 8,
                                         .q_offset = 128,
