@@ -6,6 +6,7 @@
 
 #include "formats/bit_planes.h"
 #include "formats/integer_form.h"
+#include "formats/super_blocks.h"
 
 namespace checkbit {
 namespace {
@@ -32,6 +33,20 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   unpack_planes<2, 32, 64>(block.quants.data(), out.q.data());
 }
 
+constexpr SuperSpec kSpec{.levels = {0, 3}, .sub_elements = 16, .sub_low = 0, .sub_high = 15};
+
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  encode_blocks<Block, 256>(in, n_blocks, importance, blocks, [](const Group& group, Block& block) {
+    const SuperBlock best = encode_super_affine(group, kSpec);
+    block.scale = best.scale;
+    block.minimum = best.minimum;
+    for (int i = 0; i < 16; ++i) {
+      block.subs[i] = static_cast<std::uint8_t>(best.sub_scale[i] | (best.sub_min[i] << 4));
+    }
+    pack_planes<2, 32, 64>(best.q.data(), block.quants.data());
+  });
+}
+
 }  // namespace
 
 extern const Format q2_k_format;
@@ -41,6 +56,7 @@ const Format q2_k_format = {.name = "Q2_K",
                             .block_bytes = sizeof(Block),
                             .summary = "2 bits in blocks of 256, 4-bit scale and minimum per 16",
                             .decode = decode_integer<q2_k_format>,
+                            .encode = encode,
                             .is_finite = two_halves_are_finite<80, 82>,
                             .integer = {.bits = 2,
                                         .scale_elements = 256,

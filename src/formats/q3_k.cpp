@@ -8,6 +8,7 @@
 
 #include "formats/bit_planes.h"
 #include "formats/integer_form.h"
+#include "formats/super_blocks.h"
 
 namespace checkbit {
 namespace {
@@ -34,6 +35,21 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   unpack_planes<1, 32, 32, 2>(block.high_bits.data(), out.q.data());
 }
 
+constexpr SuperSpec kSpec{.levels = {-4, 3}, .sub_elements = 16, .sub_low = -32, .sub_high = 31};
+
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  encode_blocks<Block, 256>(in, n_blocks, importance, blocks, [](const Group& group, Block& block) {
+    const SuperBlock best = encode_super_scaled(group, kSpec);
+    block.scale = best.scale;
+    std::uint8_t subs[16];
+    for (int i = 0; i < 16; ++i) subs[i] = static_cast<std::uint8_t>(best.sub_scale[i] + 32);
+    pack_planes<4, 8, 8>(subs, block.subs.data());
+    pack_planes<2, 4, 4, 4>(subs, block.subs.data() + 8);
+    pack_planes<2, 32, 64>(best.q.data(), block.quants.data());
+    pack_planes<1, 32, 32, 2>(best.q.data(), block.high_bits.data());
+  });
+}
+
 }  // namespace
 
 extern const Format q3_k_format;
@@ -43,6 +59,7 @@ const Format q3_k_format = {.name = "Q3_K",
                             .block_bytes = sizeof(Block),
                             .summary = "3 bits in blocks of 256, 6-bit scale per 16",
                             .decode = decode_integer<q3_k_format>,
+                            .encode = encode,
                             .is_finite = half_at_is_finite<108>,
                             .integer = {.bits = 3,
                                         .q_offset = 4,

@@ -7,6 +7,7 @@
 #include "formats/bit_planes.h"
 #include "formats/integer_form.h"
 #include "formats/k_scales.h"
+#include "formats/super_blocks.h"
 
 namespace checkbit {
 namespace {
@@ -30,6 +31,18 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   unpack_planes<4, 32, 128>(block.quants.data(), out.q.data());
 }
 
+constexpr SuperSpec kSpec{.levels = {0, 15}, .sub_elements = 32, .sub_low = 0, .sub_high = 63};
+
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  encode_blocks<Block, 256>(in, n_blocks, importance, blocks, [](const Group& group, Block& block) {
+    const SuperBlock best = encode_super_affine(group, kSpec);
+    block.scale = best.scale;
+    block.minimum = best.minimum;
+    block.subs = pack_k_scales(best.sub_scale.data(), best.sub_min.data());
+    pack_planes<4, 32, 128>(best.q.data(), block.quants.data());
+  });
+}
+
 }  // namespace
 
 extern const Format q4_k_format;
@@ -39,6 +52,7 @@ const Format q4_k_format = {.name = "Q4_K",
                             .block_bytes = sizeof(Block),
                             .summary = "4 bits in blocks of 256, 6-bit scale and minimum per 32",
                             .decode = decode_integer<q4_k_format>,
+                            .encode = encode,
                             .is_finite = two_halves_are_finite<0, 2>,
                             .integer = {.bits = 4,
                                         .scale_elements = 256,

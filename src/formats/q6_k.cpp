@@ -6,6 +6,7 @@
 
 #include "formats/bit_planes.h"
 #include "formats/integer_form.h"
+#include "formats/super_blocks.h"
 
 namespace checkbit {
 namespace {
@@ -29,6 +30,20 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   unpack_planes<2, 32, 64, 4>(block.high_bits.data(), out.q.data());
 }
 
+constexpr SuperSpec kSpec{
+    .levels = {-32, 31}, .sub_elements = 16, .sub_low = -128, .sub_high = 127};
+
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  encode_blocks<Block, 256>(in, n_blocks, importance, blocks, [](const Group& group, Block& block) {
+    const SuperBlock best = encode_super_scaled(group, kSpec);
+    block.scale = best.scale;
+    std::ranges::transform(best.sub_scale, block.subs.begin(),
+                           [](int s) { return static_cast<std::int8_t>(s); });
+    pack_planes<4, 64, 128>(best.q.data(), block.quants.data());
+    pack_planes<2, 32, 64, 4>(best.q.data(), block.high_bits.data());
+  });
+}
+
 }  // namespace
 
 extern const Format q6_k_format;
@@ -38,6 +53,7 @@ const Format q6_k_format = {.name = "Q6_K",
                             .block_bytes = sizeof(Block),
                             .summary = "6 bits in blocks of 256, 8-bit scale per 16",
                             .decode = decode_integer<q6_k_format>,
+                            .encode = encode,
                             .is_finite = half_at_is_finite<208>,
                             .integer = {.bits = 6,
                                         .q_offset = 32,
