@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "formats/bit_planes.h"
+#include "formats/codebook_rounding.h"
 #include "formats/codebooks.h"
 #include "formats/integer_form.h"
 
@@ -25,6 +26,21 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   set_unit_subs(out);
 }
 
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  constexpr float kLargest = 65504.0f * 127.0f;
+  for (std::size_t b = 0; b < n_blocks; ++b) {
+    std::array<CodebookGroup, 1> group;
+    load_codebook_groups(in + 32 * b, importance == nullptr ? nullptr : importance + 32 * b,
+                         kLargest, group);
+    const float scale = search_codebook_scale(group[0], round_to_finite_half);
+    std::array<std::uint8_t, 32> codes;
+    codebook_codes(group[0], scale, codes.data());
+    Block block{.scale = float_to_half(scale), .codes = {}};
+    pack_planes<4, 16, 16>(codes.data(), block.codes.data());
+    store_unaligned(blocks + b * sizeof(Block), block);
+  }
+}
+
 }  // namespace
 
 extern const Format iq4_nl_format;
@@ -34,6 +50,7 @@ const Format iq4_nl_format = {.name = "IQ4_NL",
                               .block_bytes = sizeof(Block),
                               .summary = "4 bits into an uneven table, one scale per 32",
                               .decode = decode_integer<iq4_nl_format>,
+                              .encode = encode,
                               .is_finite = half_at_is_finite<0>,
                               .integer = {.bits = 4,
                                           .q_offset = kIq4Offset,

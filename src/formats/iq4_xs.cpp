@@ -2,9 +2,14 @@
 //
 // w = scale * (s[i / 32] - 32) * (kIq4Table[code] - 128), s = 0 .. 63.
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <limits>
+#include <utility>
 
 #include "formats/bit_planes.h"
+#include "formats/codebook_rounding.h"
 #include "formats/codebooks.h"
 #include "formats/integer_form.h"
 
@@ -33,6 +38,149 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   unpack_planes<4, 16, 128>(block.codes.data(), out.q.data());
 }
 
+constexpr std::size_t kGroups = 8;
+constexpr int kSmallestSub = -32;
+constexpr int kLargestSub = 31;
+constexpr int kSmallestOuterSub = 12;  // the largest group uses at least this one
+
+using Groups = std::array<CodebookGroup, kGroups>;
+
+/// A choice of scales for one block and its weighted squared error. The default is all zero.
+struct Scales {
+  float scale = 0.0f;  ///< a binary16 value
+  std::array<int, kGroups> subs{};
+  double error = 0.0;
+};
+
+/// What each group would like: its own best scale, and how much missing it costs.
+struct Wishes {
+  std::array<float, kGroups> scale;
+  std::array<float, kGroups> cost;  ///< sum of weights * q * q: error grows with cost * miss^2
+};
+
+Wishes wishes_of(const Groups& groups) {
+  Wishes wishes;
+  for (std::size_t g = 0; g < kGroups; ++g) {
+    wishes.scale[g] = search_codebook_scale(groups[g], [](float scale) { return scale; });
+    wishes.cost[g] = codebook_sums(groups[g], wishes.scale[g]).qq;
+  }
+  return wishes;
+}
+
+int nearest_sub(float wish, float scale) {
+  if (scale == 0.0f) return 0;
+  const float sub = std::nearbyint(wish / scale);
+  return static_cast<int>(
+      std::clamp(sub, static_cast<float>(kSmallestSub), static_cast<float>(kLargestSub)));
+}
+
+/// The error to expect at a block scale, from the wishes alone.
+double estimate(const Wishes& wishes, float scale) {
+  double total = 0.0;
+  for (std::size_t g = 0; g < kGroups; ++g) {
+    const double miss =
+        wishes.scale[g] - static_cast<double>(scale) * nearest_sub(wishes.scale[g], scale);
+    total += wishes.cost[g] * miss * miss;
+  }
+  return total;
+}
+
+/// The most promising of the block scales that put the largest wish on an outer sub-scale.
+std::array<float, 4> promising_scales(const Wishes& wishes) {
+  const float largest = *std::ranges::max_element(
+      wishes.scale, [](float a, float b) { return std::fabs(a) < std::fabs(b); });
+  std::array<std::pair<double, float>, kLargestSub - kSmallestSub + 1> candidates;
+  std::size_t count = 0;
+  for (int sub = kSmallestSub; sub <= kLargestSub; ++sub) {
+    if (std::abs(sub) < kSmallestOuterSub) continue;
+    const float scale = round_to_finite_half(largest / static_cast<float>(sub));
+    candidates[count++] = {estimate(wishes, scale), scale};
+  }
+  std::array<float, 4> best;
+  std::partial_sort(candidates.begin(), candidates.begin() + best.size(),
+                    candidates.begin() + count);
+  for (std::size_t i = 0; i < best.size(); ++i) best[i] = candidates[i].second;
+  return best;
+}
+
+double error_of(const Groups& groups, const Scales& scales) {
+  double error = 0.0;
+  for (std::size_t g = 0; g < kGroups; ++g) {
+    error += codebook_error(groups[g], scales.scale * static_cast<float>(scales.subs[g]));
+  }
+  return error;
+}
+
+/// The best sub-scales near the wishes, group by group.
+Scales choose_subs(const Groups& groups, const Wishes& wishes, float scale) {
+  Scales scales{.scale = scale};
+  for (std::size_t g = 0; g < kGroups; ++g) {
+    const int near = nearest_sub(wishes.scale[g], scale);
+    float best_error = std::numeric_limits<float>::infinity();
+    for (int sub = std::max(near - 1, kSmallestSub); sub <= std::min(near + 1, kLargestSub);
+         ++sub) {
+      const float error = codebook_error(groups[g], scale * static_cast<float>(sub));
+      if (!(error < best_error)) continue;
+      best_error = error;
+      scales.subs[g] = sub;
+    }
+  }
+  scales.error = error_of(groups, scales);
+  return scales;
+}
+
+/// The block scale of least squares for the codes and sub-scales at hand.
+Scales refit_scale(const Groups& groups, const Scales& from) {
+  double sx = 0.0;
+  double ss = 0.0;
+  for (std::size_t g = 0; g < kGroups; ++g) {
+    const auto sums = codebook_sums(groups[g], from.scale * static_cast<float>(from.subs[g]));
+    if (from.subs[g] == 0) continue;
+    sx += static_cast<double>(from.subs[g]) * sums.qx;
+    ss += static_cast<double>(from.subs[g]) * from.subs[g] * sums.qq;
+  }
+  Scales refitted = from;
+  refitted.scale = ss > 0.0 ? round_to_finite_half(static_cast<float>(sx / ss)) : 0.0f;
+  refitted.error = error_of(groups, refitted);
+  return refitted;
+}
+
+Scales search_scales(const Groups& groups) {
+  const Wishes wishes = wishes_of(groups);
+  Scales best;
+  best.error = error_of(groups, best);
+  for (const float scale : promising_scales(wishes)) {
+    const Scales chosen = choose_subs(groups, wishes, scale);
+    const Scales refitted = refit_scale(groups, chosen);
+    for (const Scales* scales : {&chosen, &refitted}) {
+      if (scales->error < best.error) best = *scales;
+    }
+  }
+  return best;
+}
+
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  constexpr float kLargest = 65504.0f * 32.0f * 127.0f;
+  for (std::size_t b = 0; b < n_blocks; ++b) {
+    Groups groups;
+    load_codebook_groups(in + 256 * b, importance == nullptr ? nullptr : importance + 256 * b,
+                         kLargest, groups);
+    const Scales scales = search_scales(groups);
+    Block block{.scale = float_to_half(scales.scale), .high_subs = 0, .subs = {}, .codes = {}};
+    std::array<std::uint8_t, 256> codes;
+    for (std::size_t g = 0; g < kGroups; ++g) {
+      codebook_codes(groups[g], scales.scale * static_cast<float>(scales.subs[g]),
+                     codes.data() + 32 * g);
+      const int stored = scales.subs[g] - kSmallestSub;
+      block.subs[g / 2] =
+          static_cast<std::uint8_t>(block.subs[g / 2] | (stored & 15) << (4 * (g % 2)));
+      block.high_subs = static_cast<std::uint16_t>(block.high_subs | (stored >> 4) << (2 * g));
+    }
+    pack_planes<4, 16, 128>(codes.data(), block.codes.data());
+    store_unaligned(blocks + b * sizeof(Block), block);
+  }
+}
+
 }  // namespace
 
 extern const Format iq4_xs_format;
@@ -42,6 +190,7 @@ const Format iq4_xs_format = {.name = "IQ4_XS",
                               .block_bytes = sizeof(Block),
                               .summary = "4 bits into an uneven table, 6-bit scale per 32",
                               .decode = decode_integer<iq4_xs_format>,
+                              .encode = encode,
                               .is_finite = half_at_is_finite<0>,
                               .integer = {.bits = 4,
                                           .q_offset = kIq4Offset,

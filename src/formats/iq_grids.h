@@ -4,8 +4,7 @@
 //   constants of the gguf Python package and stores the rows as packed codes; the arrays here are
 //   expanded at compile time.
 // Units: the integers that IQ block scales multiply. IQ2 and IQ3 rows are magnitudes, their signs
-// are
-//   stored apart; IQ1 rows are -1, 0 or 1.
+//   are stored apart; IQ1 rows are -1, 0 or 1.
 // Threads: constants.
 #pragma once
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "formats/integer_form.h"
+#include "formats/ternary_rounding.h"
 
 namespace checkbit {
 namespace {
@@ -43,6 +44,31 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   set_unit_subs(out);
 }
 
+/// q [kBytes * kDigits], digit-major -> bytes [kBytes].
+template <int kDigits, std::size_t kBytes>
+void pack_digits(const std::uint8_t* q, std::array<std::uint8_t, kBytes>& bytes) {
+  constexpr int kPowers = 243;  // 3^5, also where only four digits are used
+  for (std::size_t i = 0; i < kBytes; ++i) {
+    int number = 0;
+    for (std::size_t digit = 0; digit < 5; ++digit) {
+      number = 3 * number + (digit < kDigits ? q[digit * kBytes + i] : 0);
+    }
+    bytes[i] = static_cast<std::uint8_t>((number * 256 + kPowers - 1) / kPowers);
+  }
+}
+
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  for (std::size_t b = 0; b < n_blocks; ++b) {
+    const auto rounded =
+        round_to_ternary(in + 256 * b, importance == nullptr ? nullptr : importance + 256 * b);
+    Block block{.first = {}, .second = {}, .third = {}, .scale = rounded.scale};
+    pack_digits<5>(rounded.codes.data(), block.first);
+    pack_digits<5>(rounded.codes.data() + 160, block.second);
+    pack_digits<4>(rounded.codes.data() + 240, block.third);
+    store_unaligned(blocks + b * sizeof(Block), block);
+  }
+}
+
 }  // namespace
 
 extern const Format tq1_0_format;
@@ -52,6 +78,7 @@ const Format tq1_0_format = {.name = "TQ1_0",
                              .block_bytes = sizeof(Block),
                              .summary = "ternary, five to a byte, one scale per 256",
                              .decode = decode_integer<tq1_0_format>,
+                             .encode = encode,
                              .is_finite = half_at_is_finite<52>,
                              .integer = {.bits = 2,
                                          .q_offset = 1,

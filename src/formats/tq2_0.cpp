@@ -6,6 +6,7 @@
 
 #include "formats/bit_planes.h"
 #include "formats/integer_form.h"
+#include "formats/ternary_rounding.h"
 
 namespace checkbit {
 namespace {
@@ -24,6 +25,16 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   set_unit_subs(out);
 }
 
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  for (std::size_t b = 0; b < n_blocks; ++b) {
+    const auto rounded =
+        round_to_ternary(in + 256 * b, importance == nullptr ? nullptr : importance + 256 * b);
+    Block block{.quants = {}, .scale = rounded.scale};
+    pack_planes<2, 32, 64>(rounded.codes.data(), block.quants.data());
+    store_unaligned(blocks + b * sizeof(Block), block);
+  }
+}
+
 }  // namespace
 
 extern const Format tq2_0_format;
@@ -33,6 +44,7 @@ const Format tq2_0_format = {.name = "TQ2_0",
                              .block_bytes = sizeof(Block),
                              .summary = "ternary in 2 bits, one scale per 256",
                              .decode = decode_integer<tq2_0_format>,
+                             .encode = encode,
                              .is_finite = half_at_is_finite<64>,
                              .integer = {.bits = 2,
                                          .q_offset = 1,
