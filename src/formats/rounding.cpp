@@ -194,15 +194,18 @@ Affine best_affine(const Group& group, Levels levels, OffsetSign sign) {
   const float range = *highest - bottom;
   const ValueSums values = value_sums(group);
   if (!(range > 0)) return {0, bottom};
-  // Cut both ends by 0 .. 3 steps; fewer levels gain more from cutting.
-  constexpr int kCuts = 4;
-  const float cut = 0.4f / static_cast<float>(count_levels(levels));
+  // Lowest and highest value start up to one level inside or outside the ends. Inside: cutting
+  // extremes off helps. Outside: values from a coarser grid need not reach its ends; not at 2 bits.
+  constexpr int kPlaces = 3;
+  const int outside = std::min(kPlaces, levels.high / 4);
   AffineFit best;
-  for (int low_cut = 0; low_cut < kCuts; ++low_cut) {
-    for (int high_cut = 0; high_cut < kCuts; ++high_cut) {
-      const float width = range * (1 - cut * (low_cut + high_cut));
-      const Affine start{width / levels.high, bottom + cut * low_cut * range};
-      AffineFit fit = fit_affine(group, levels, sign, values, start);
+  for (int low_place = -outside; low_place <= kPlaces; ++low_place) {
+    for (int high_place = -outside; high_place <= kPlaces; ++high_place) {
+      const float low_level = -static_cast<float>(low_place) / kPlaces;
+      const float high_level = static_cast<float>(levels.high * kPlaces + high_place) / kPlaces;
+      const float scale = range / (high_level - low_level);
+      const AffineFit fit =
+          fit_affine(group, levels, sign, values, {scale, bottom - low_level * scale});
       if (fit.gain > best.gain) best = fit;
     }
   }
