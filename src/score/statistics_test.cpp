@@ -1,0 +1,174 @@
+#include "score/statistics.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <numbers>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+
+namespace checkbit {
+namespace {
+
+nlohmann::json goldens() {
+  std::ifstream file(std::string(CHECKBIT_SOURCE_DIR) + "/tests/data/report_score.json");
+  return nlohmann::json::parse(file);
+}
+
+double mean_of(std::span<const double> sums) { return sums[0] / sums[1]; }
+
+BlockTable table_of(const std::vector<double>& values) {
+  BlockTable table(2);
+  for (const double value : values) table.add(std::vector<double>{value, 1});
+  return table;
+}
+
+double normal(Random& random) {
+  const double radius = std::sqrt(-2 * std::log(1 - random.uniform()));
+  return radius * std::cos(2 * std::numbers::pi * random.uniform());
+}
+
+TEST(Statistics, QuantilesMatchScipy) {
+  for (const auto& golden : goldens()["student"]) {
+    const double t = golden["t"].get<double>();
+    EXPECT_NEAR(student_quantile(golden["p"], golden["degrees"]), t, 1e-9 * std::abs(t)) << golden;
+  }
+  for (const auto& golden : goldens()["normal"]) {
+    EXPECT_NEAR(normal_quantile(golden["p"]), golden["z"].get<double>(), 1e-12) << golden;
+  }
+}
+
+TEST(Statistics, WilsonMatchesScipy) {
+  for (const auto& golden : goldens()["wilson"]) {
+    const Interval interval = wilson_interval(golden["hits"], golden["trials"]);
+    EXPECT_NEAR(interval.low, golden["low"].get<double>(), 1e-12) << golden;
+    EXPECT_NEAR(interval.high, golden["high"].get<double>(), 1e-12) << golden;
+  }
+  EXPECT_EQ(wilson_interval(0, 0).low, 0);
+  EXPECT_EQ(wilson_interval(0, 0).high, 1);
+}
+
+TEST(Statistics, WelfordAgreesWithTwoPassesAndMerges) {
+  const std::vector<double> values = {1e9 + 4, 1e9 + 7, 1e9 + 13, 1e9 + 16};
+  Welford whole;
+  Welford left;
+  Welford right;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    whole.add(values[i]);
+    (i < 1 ? left : right).add(values[i]);
+  }
+  EXPECT_EQ(whole.mean(), 1e9 + 10);
+  EXPECT_EQ(whole.variance(), 30);
+  EXPECT_NEAR(whole.standard_error(), std::sqrt(7.5), 1e-12);
+  left.merge(right);
+  left.merge(Welford());
+  EXPECT_EQ(left.count(), 4U);
+  EXPECT_NEAR(left.mean(), whole.mean(), 1e-6);
+  EXPECT_NEAR(left.variance(), 30, 1e-6);
+  EXPECT_EQ(Welford().variance(), 0);
+}
+
+TEST(Bootstrap, MatchesScipyBcaForManySkewedBlocks) {
+  const auto golden = goldens()["bca"];
+  const BlockTable table = table_of(golden["blocks"].get<std::vector<double>>());
+  const Estimate estimate = bootstrap_interval(table, mean_of, {0.95, 40000, 1});
+  ASSERT_TRUE(estimate.interval.has_value());
+  const double low = golden["low"].get<double>();
+  const double high = golden["high"].get<double>();
+  // Monte Carlo noise of the bounds and the widened tails: 3 % of the width.
+  EXPECT_NEAR(estimate.interval->low, low, 0.03 * (high - low));
+  EXPECT_NEAR(estimate.interval->high, high, 0.03 * (high - low));
+}
+
+double coverage(std::size_t windows, std::uint64_t seed, bool skewed) {
+  constexpr int kExperiments = 600;
+  int covered = 0;
+  for (int experiment = 0; experiment < kExperiments; ++experiment) {
+    Random random(seed, static_cast<std::uint64_t>(experiment));
+    std::vector<double> values(windows);
+    for (double& value : values) {
+      value = skewed ? -std::log(1 - random.uniform()) : 1 + 0.5 * normal(random);
+    }
+    const BootstrapOptions options{0.95, 800, static_cast<std::uint64_t>(experiment)};
+    const Estimate estimate = bootstrap_interval(table_of(values), mean_of, options);
+    covered += estimate.interval->low <= 1 && 1 <= estimate.interval->high ? 1 : 0;
+  }
+  return static_cast<double>(covered) / kExperiments;
+}
+
+TEST(Bootstrap, CoversNormalWindowsAsPromised) {
+  for (const std::size_t windows : {8, 12, 20, 60}) {
+    const double share = coverage(windows, 11, false);
+    EXPECT_GE(share, 0.92) << windows << " windows";
+    EXPECT_LE(share, 0.975) << windows << " windows";
+  }
+}
+
+TEST(Bootstrap, CoversSkewedWindows) {
+  const double share = coverage(40, 12, true);
+  EXPECT_GE(share, 0.92);
+  EXPECT_LE(share, 0.975);
+}
+
+TEST(Bootstrap, PairedRatioIsMuchTighterThanItsParts) {
+  // Windows differ a lot, the two models on one window hardly: only pairing sees that.
+  Random random(21);
+  BlockTable table(3);
+  for (int window = 0; window < 50; ++window) {
+    const double hardness = 3 + 0.5 * normal(random);
+    const double loss = hardness + 0.02 + 0.005 * normal(random);
+    table.add(std::vector<double>{hardness * 255, loss * 255, 255});
+  }
+  const Estimate ratio = bootstrap_interval(
+      table, [](std::span<const double> s) { return std::exp((s[1] - s[0]) / s[2]); });
+  const Estimate single =
+      bootstrap_interval(table, [](std::span<const double> s) { return std::exp(s[0] / s[2]); });
+  const double ratio_width = (ratio.interval->high - ratio.interval->low) / ratio.value;
+  const double single_width = (single.interval->high - single.interval->low) / single.value;
+  EXPECT_LT(ratio_width * 20, single_width);
+  EXPECT_LT(ratio.interval->low, std::exp(0.02));
+  EXPECT_GT(ratio.interval->high, std::exp(0.02));
+}
+
+TEST(Bootstrap, IsAFunctionOfItsInputs) {
+  const BlockTable table = table_of({1.17, 2.31, 3.44, 5.92, 8.15, 13.7, 21.3, 34.9});
+  const Estimate first = bootstrap_interval(table, mean_of);
+  const Estimate again = bootstrap_interval(table, mean_of);
+  EXPECT_EQ(first.interval->low, again.interval->low);
+  EXPECT_EQ(first.interval->high, again.interval->high);
+  const Estimate other = bootstrap_interval(table, mean_of, {0.95, 4000, 2});
+  EXPECT_NE(first.interval->low, other.interval->low);
+}
+
+TEST(Bootstrap, ScalesWithTheDataAndNestsWithConfidence) {
+  const Estimate plain = bootstrap_interval(table_of({1, 2, 3, 5, 8, 13}), mean_of);
+  const Estimate doubled = bootstrap_interval(table_of({2, 4, 6, 10, 16, 26}), mean_of);
+  EXPECT_DOUBLE_EQ(doubled.interval->low, 2 * plain.interval->low);
+  EXPECT_DOUBLE_EQ(doubled.interval->high, 2 * plain.interval->high);
+  const Estimate narrow =
+      bootstrap_interval(table_of({1, 2, 3, 5, 8, 13}), mean_of, {0.5, 4000, 1});
+  EXPECT_GT(narrow.interval->low, plain.interval->low);
+  EXPECT_LT(narrow.interval->high, plain.interval->high);
+  EXPECT_LE(narrow.interval->low, narrow.value);
+  EXPECT_GE(narrow.interval->high, narrow.value);
+}
+
+TEST(Bootstrap, ConstantBlocksGiveAPoint) {
+  const Estimate estimate = bootstrap_interval(table_of({4, 4, 4, 4}), mean_of);
+  EXPECT_EQ(estimate.interval->low, 4);
+  EXPECT_EQ(estimate.interval->high, 4);
+}
+
+TEST(Bootstrap, OneBlockOrAStatisticThatFailsHasNoInterval) {
+  EXPECT_FALSE(bootstrap_interval(table_of({3}), mean_of).interval.has_value());
+  EXPECT_EQ(bootstrap_interval(table_of({3}), mean_of).value, 3);
+  const auto fails = [](std::span<const double> s) { return std::log(s[0]); };
+  EXPECT_FALSE(bootstrap_interval(table_of({0, 0, 0, 5}), fails).interval.has_value());
+}
+
+}  // namespace
+}  // namespace checkbit
