@@ -1,49 +1,77 @@
-"""What the oracle scripts share: places, running Checkbit, comparing, and the table of results."""
+"""What the oracle scripts share: places, running Checkbit, comparing, and the table of results.
 
+A check script is a list of functions, each yielding Results, handed to `main`. Run alone it prints
+its table; check_all.py runs every script and collects the results through CHECKBIT_RESULTS.
+"""
+
+import argparse
 import hashlib
 import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DEFAULT_BINARY = os.path.join(REPOSITORY, "build", "release", "checkbit")
 MODELS = ("smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b")
+RESULTS_VARIABLE = "CHECKBIT_RESULTS"  # file that receives one JSON line per result
 
 
 class Missing(Exception):
     """Something a check needs is not there; the message says how to get it."""
 
 
+class Failed(Exception):
+    """A program under test or an oracle did not do its work; the message holds its words."""
+
+
 @dataclass(frozen=True)
 class Result:
-    """One figure against its limit. `failed_by` of a skipped check says why it did not run."""
+    """One figure against its limit, or the reason why there is none."""
 
     check: str
-    figure: float
-    limit: float
-    unit: str = ""
-    skipped: str = ""
+    figure: float = float("nan")
+    limit: float = float("nan")
+    note: str = ""
+    problem: str = ""  # the program failed
+    skipped: str = ""  # something is missing
 
     @property
     def passed(self):
         """Figures are all 'at most the limit'; NaN never passes."""
-        return not self.skipped and self.figure <= self.limit
+        return not self.skipped and not self.problem and self.figure <= self.limit
+
+    @property
+    def verdict(self):
+        """The last column of the table."""
+        if self.skipped:
+            return "skipped: " + self.skipped
+        if self.passed:
+            return f"pass  {self.note}".rstrip()
+        return "FAIL" + (": " + self.problem if self.problem else "")
 
 
 def home():
     """Checkbit's own folder: models, peer, caches."""
-    default = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "checkbit")
-    return os.environ.get("CHECKBIT_HOME") or default
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.environ.get("CHECKBIT_HOME") or os.path.join(cache, "checkbit")
+
+
+def scratch(*names):
+    """A file of the oracles' own cache, or its folder; folders are made."""
+    path = os.path.join(home(), "oracle-cache", *names)
+    os.makedirs(os.path.dirname(path) if names else path, exist_ok=True)
+    return path
 
 
 def model_path(name):
     """A pulled model."""
     path = os.path.join(home(), "models", name + ".gguf")
     if not os.path.exists(path):
-        raise Missing(f"{path} is missing: checkbit pull {name}")
+        raise Missing(f"{path}: checkbit pull {name}")
     return path
 
 
@@ -51,8 +79,38 @@ def text_path(name="wikitext2_valid.txt"):
     """A test text beside the repository."""
     path = os.path.join(os.path.dirname(REPOSITORY), "shared", "data", name)
     if not os.path.exists(path):
-        raise Missing(f"{path} is missing")
+        raise Missing(path)
     return path
+
+
+def file_hash(path):
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def text_hash(text):
+    """SHA-256 of a text, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def checkbit(*arguments):
+    """Standard output of a run of Checkbit that must succeed."""
+    binary = os.environ.get("CHECKBIT", DEFAULT_BINARY)
+    if not os.access(binary, os.X_OK):
+        raise Missing(f"{binary}: make build")
+    command = [str(argument) for argument in arguments]
+    done = subprocess.run([binary, *command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise Failed(f"checkbit {command[0]}: status {done.returncode}: {lines[-1]}")
+    return done.stdout
+
+
+def checkbit_records(*arguments):
+    """Records of a --json run: a dictionary from name to value."""
+    records = json.loads(checkbit(*arguments, "--json"))["records"]
+    return {record["name"]: record["value"] for record in records}
 
 
 def log_softmax(logits):
@@ -71,14 +129,59 @@ def share_of_range(reference, other):
     return float(np.max(np.abs(reference - other)) / (np.max(reference) - np.min(reference)))
 
 
-def print_table(results, file=sys.stdout):
-    """One line per result; returns whether all passed or were skipped."""
+def relative(value, reference):
+    """Relative difference from a reference, without sign."""
+    return abs(value / reference - 1.0)
+
+
+def print_table(results):
+    """One line per result; returns whether all passed."""
     width = max((len(result.check) for result in results), default=5)
-    print(f"{'check':{width}}  {'figure':>10}  {'limit':>10}  verdict", file=file)
+    print(f"{'check':{width}}  {'figure':>9}  {'limit':>9}  verdict")
     for result in results:
-        if result.skipped:
-            print(f"{result.check:{width}}  {'':>10}  {'':>10}  skipped: {result.skipped}", file=file)
-            continue
-        verdict = "pass" if result.passed else "FAIL"
-        print(f"{result.check:{width}}  {result.figure:10.3g}  {result.limit:10.3g}  {verdict}", file=file)
-    return all(result.passed or result.skipped for result in results)
+        numbers = ["" if np.isnan(x) else f"{x:.3g}" for x in (result.figure, result.limit)]
+        print(f"{result.check:{width}}  {numbers[0]:>9}  {numbers[1]:>9}  {result.verdict}")
+    return all(result.passed for result in results)
+
+
+def run_checks(checks):
+    """Results of check functions (generators); what one raises becomes a result of its name."""
+    for check in checks:
+        name = check.__name__.removeprefix("check_")
+        try:
+            yield from check()
+        except Missing as error:
+            yield Result(name, skipped=str(error))
+        except (Failed, OSError, ValueError, KeyError) as error:
+            yield Result(name, problem=f"{type(error).__name__}: {error}")
+
+
+def collect(results):
+    """The list of results, each reported as it comes."""
+    collected = []
+    for result in results:
+        print(f"{result.check}: {result.verdict}", file=sys.stderr, flush=True)
+        if RESULTS_VARIABLE in os.environ:
+            with open(os.environ[RESULTS_VARIABLE], "a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(result)) + "\n")
+        collected.append(result)
+    return collected
+
+
+def main(description, checks):
+    """Command line of a check script: exit status 1 when a check fails or could not run."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    names = [check.__name__.removeprefix("check_") for check in checks]
+    parser.add_argument(
+        "names", nargs="*", help="checks to run (default: all): " + ", ".join(names)
+    )
+    parser.add_argument("--checkbit", metavar="PATH", help=f"binary (default {DEFAULT_BINARY})")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(names)
+    if unknown:
+        parser.error(f"no check named {', '.join(sorted(unknown))}")
+    if arguments.checkbit:
+        os.environ["CHECKBIT"] = arguments.checkbit
+    wanted = arguments.names or names
+    chosen = [check for check, name in zip(checks, names, strict=True) if name in wanted]
+    sys.exit(0 if print_table(collect(run_checks(chosen))) else 1)

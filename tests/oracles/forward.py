@@ -38,8 +38,13 @@ FAMILIES = {
     "llama": Family(adjacent_pairs=True),
     "qwen2": Family(),
     "qwen3": Family(query_key_norm=True),
-    "gemma3": Family(query_key_norm=True, post_norms=True, gelu_gate=True, scaled_embedding=True,
-                     sliding_period=6),
+    "gemma3": Family(
+        query_key_norm=True,
+        post_norms=True,
+        gelu_gate=True,
+        scaled_embedding=True,
+        sliding_period=6,
+    ),
 }
 
 
@@ -47,6 +52,7 @@ class Model:
     """Metadata and decoded tensors of one GGUF file."""
 
     def __init__(self, path):
+        """Opens the file; refuses architectures it does not know."""
         self.reader = GGUFReader(path)
         self.tensors = {tensor.name: tensor for tensor in self.reader.tensors}
         self.architecture = self.field("general.architecture")
@@ -74,12 +80,16 @@ class Model:
         """Query heads, key and value heads of a layer (either may be one number per layer)."""
         query = self.key("attention.head_count")
         shared = self.key("attention.head_count_kv", query)
-        return tuple(value[layer] if isinstance(value, list) else value for value in (query, shared))
+        return tuple(
+            value[layer] if isinstance(value, list) else value for value in (query, shared)
+        )
 
     def head_sizes(self):
         """Size of a key and of a value."""
         default = self.width // self.heads(0)[0]
-        return self.key("attention.key_length", default), self.key("attention.value_length", default)
+        return self.key("attention.key_length", default), self.key(
+            "attention.value_length", default
+        )
 
     def rows(self, name, selection=slice(None)):
         """Decoded rows of a matrix as float64."""
@@ -253,7 +263,9 @@ def main():
         print(f"\rlayer {done}/{total}", end="", file=sys.stderr, flush=True)
 
     positions = json.loads(arguments.positions) if arguments.positions else None
-    np.save(arguments.output, forward(arguments.model, tokens, positions, progress).astype(np.float32))
+    np.save(
+        arguments.output, forward(arguments.model, tokens, positions, progress).astype(np.float32)
+    )
     print(file=sys.stderr)
 
 

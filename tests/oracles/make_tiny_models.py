@@ -11,7 +11,8 @@ import numpy as np
 
 import common
 from forward import forward
-from make_random_model import TINY, write_model
+from make_random_model import write_model
+from random_recipes import TINY
 
 TOKENS = 40
 

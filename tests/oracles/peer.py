@@ -1,6 +1,6 @@
 """llama.cpp as an oracle: its tools run as programs, their output read back.
 
-The tools come from tools/peer; CHECKBIT_PEER names their folder, default $CHECKBIT_HOME/peer/bin.
+The tools are built by tools/peer; CHECKBIT_PEER names another folder of them.
 """
 
 import os
@@ -13,29 +13,32 @@ import numpy as np
 
 import common
 
+VERSION = "0.3.36"  # of llama-cpp-python, as in tools/peer
 THREADS = 2
 
 
 def tool(name):
     """Path of one of llama.cpp's programs."""
-    folder = os.environ.get("CHECKBIT_PEER") or os.path.join(common.home(), "peer", "bin")
+    built = os.path.join(common.home(), "peer", f"build-{VERSION}", "bin")
+    folder = os.environ.get("CHECKBIT_PEER") or built
     path = os.path.join(folder, name)
     if not os.access(path, os.X_OK):
-        raise common.Missing(f"{path} is missing: run tools/peer, or set CHECKBIT_PEER")
+        raise common.Missing(f"{path}: tools/peer builds it, CHECKBIT_PEER names its folder")
     return path
 
 
 def run(name, arguments):
     """Runs a tool and returns its completed process; the caller judges the exit status."""
-    return subprocess.run([tool(name), *arguments], capture_output=True, text=True, check=False,
-                          errors="replace")
+    return subprocess.run(
+        [tool(name), *arguments], capture_output=True, text=True, check=False, errors="replace"
+    )
 
 
 def run_checked(name, arguments):
     """Output (both streams) of a run that must succeed."""
     done = run(name, arguments)
     if done.returncode:
-        raise RuntimeError(f"{name} failed ({done.returncode}): {done.stderr[-1000:]}")
+        raise common.Failed(f"{name} failed ({done.returncode}): {done.stderr[-1000:]}")
     return done.stdout + done.stderr
 
 
@@ -47,14 +50,26 @@ def tokenize(model, text, special=True):
         arguments = ["-m", model, "-f", file.name, "--ids", "--log-disable"]
         done = run("llama-tokenize", arguments if special else [*arguments, "--no-bos"])
     if done.returncode:
-        raise RuntimeError(f"llama-tokenize failed: {done.stderr[-1000:]}")
+        raise common.Failed(f"llama-tokenize failed: {done.stderr[-1000:]}")
     return [int(number) for number in re.findall(r"\d+", done.stdout)]
 
 
 def perplexity_arguments(model, text_file, context, chunks):
-    """Arguments of llama-perplexity: windows of `context` tokens, the second half of each scored."""
-    return ["-m", model, "-f", text_file, "-c", str(context), "-b", str(context),
-            "--chunks", str(chunks), "-t", str(THREADS)]
+    """Arguments of llama-perplexity: windows of `context` tokens, their second halves scored."""
+    return [
+        "-m",
+        model,
+        "-f",
+        text_file,
+        "-c",
+        str(context),
+        "-b",
+        str(context),
+        "--chunks",
+        str(chunks),
+        "-t",
+        str(THREADS),
+    ]
 
 
 def find_in_output(name, arguments, pattern, attempts=4):
@@ -68,7 +83,7 @@ def find_in_output(name, arguments, pattern, attempts=4):
         found = re.search(pattern, output)
         if found:
             return found
-    raise RuntimeError(f"{name} printed nothing like {pattern!r}: {output[-1000:]}")
+    raise common.Failed(f"{name} printed nothing like {pattern!r}: {output[-1000:]}")
 
 
 def perplexity(model, text_file, context, chunks, extra=()):
@@ -85,7 +100,7 @@ def read_log_probabilities(path):
     """
     with open(path, "rb") as file:
         if file.read(8) != b"_logits_":
-            raise RuntimeError(f"{path} is not a file of log-probabilities")
+            raise common.Failed(f"{path} is not a file of log-probabilities")
         context, vocabulary, chunks = struct.unpack("<Iii", file.read(12))
         tokens = np.fromfile(file, "<i4", context * chunks).reshape(chunks, context)
         scored = context - 1 - context // 2
@@ -98,7 +113,32 @@ def read_log_probabilities(path):
 
 def log_probabilities(model, text_file, context, chunks, extra=()):
     """Tokens and log-probabilities that llama.cpp gives over a text."""
-    with tempfile.NamedTemporaryFile(suffix=".kld") as file:
+    with tempfile.NamedTemporaryFile(dir=common.scratch(), suffix=".kld") as file:
         arguments = perplexity_arguments(model, text_file, context, chunks)
         run_checked("llama-perplexity", [*arguments, "--save-all-logits", file.name, *extra])
         return read_log_probabilities(file.name)
+
+
+def divergence(model, reference, text_file, context, chunks):
+    """Mean divergence of a model from a reference in nats, and the share of changed top tokens."""
+    arguments = perplexity_arguments(reference, text_file, context, chunks)
+    with tempfile.NamedTemporaryFile(dir=common.scratch(), suffix=".kld") as file:
+        run_checked("llama-perplexity", [*arguments, "--save-all-logits", file.name])
+        arguments = perplexity_arguments(model, text_file, context, chunks)
+        arguments += ["--kl-divergence", "--kl-divergence-base", file.name]
+        pattern = r"(?s)Mean +KLD: +(\S+).*Same top p: +(\S+)"
+        found = find_in_output("llama-perplexity", arguments, pattern)
+    return float(found[1]), 1.0 - float(found[2]) / 100.0
+
+
+def text_of_tokens(model, least, below):
+    """The beginning of the test text, cut so that its token count lies in [least, below)."""
+    with open(common.text_path(), encoding="utf-8") as file:
+        text = file.read()
+    length = min(len(text), 5 * least)
+    for _ in range(12):
+        count = len(tokenize(model, text[:length]))
+        if least <= count < below:
+            return text[:length]
+        length = int(length * (least + below) / 2 / count)
+    raise common.Failed(f"no cut of the text has {least} to {below} tokens")

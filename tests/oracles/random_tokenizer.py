@@ -3,8 +3,28 @@
 import itertools
 
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
-COMMON_PAIRS = ["Ġ t", "Ġ a", "i n", "h e", "r e", "o n", "e r", "Ġt he", "a t", "Ġ s", "e n",
-                "Ġ c", "Ġ w", "n d", "i t", "o r", "in g", "Ġ o", "Ġ b", "Ġa nd"]
+COMMON_PAIRS = [
+    "Ġ t",
+    "Ġ a",
+    "i n",
+    "h e",
+    "r e",
+    "o n",
+    "e r",
+    "Ġt he",
+    "a t",
+    "Ġ s",
+    "e n",
+    "Ġ c",
+    "Ġ w",
+    "n d",
+    "i t",
+    "o r",
+    "in g",
+    "Ġ o",
+    "Ġ b",
+    "Ġa nd",
+]
 
 
 def byte_characters():

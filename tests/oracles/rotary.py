@@ -26,7 +26,7 @@ class RotaryConfig:
 
 
 def yarn_ramp(config):
-    """Share of the original (unscaled) frequency in each pair, 1 for the fastest, 0 for the slowest.
+    """Share of the original (unscaled) frequency in each pair: 1 for the fastest, 0 the slowest.
 
     The paper blends between beta_fast and beta_slow rotations over the original context. As in the
     authors' published program, the blend is linear in the index of the pair, its ends rounded

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Logits of Checkbit against the numpy oracle, on the real models and on random ones.
+
+With float activations the largest difference must stay under 1e-3 of the logits' range. With the
+default 8-bit activations the mean divergence is bounded.
+"""
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+
+import numpy as np
+
+import common
+import forward
+import peer
+import rotary
+from common import Result
+from make_random_model import write_model
+from random_recipes import RANDOM, TINY
+
+FLOAT_LIMIT = 1e-3
+DIVERGENCE_LIMIT = 0.01  # nats, 8-bit activations on real models; llama.cpp's own is 0.002 to 0.003
+RANDOM_DIVERGENCE_LIMIT = 0.03  # flat random weights have no structure that absorbs rounding
+RANDOM_TOKENS = 160
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and a number of tokens, of which the last `compared` are compared."""
+
+    model: str
+    tokens: int
+    compared: int
+
+
+REAL = (
+    Case("smollm2-135m", 64, 64),
+    Case("smollm2-135m", 333, 24),
+    Case("gemma3-270m", 64, 64),
+    Case("gemma3-270m", 700, 16),  # beyond the sliding window of 512
+    Case("qwen2.5-coder-0.5b", 64, 64),
+    Case("qwen2.5-coder-0.5b", 333, 24),
+    Case("qwen2.5-coder-1.5b", 24, 24),
+)
+
+
+def oracle_logits(model, tokens, positions):
+    """The oracle's logits, kept in the cache under everything they depend on."""
+    sources = [common.file_hash(path) for path in (model, forward.__file__, rotary.__file__)]
+    key = common.text_hash(json.dumps([sources, tokens, positions]))
+    path = common.scratch("logits", key + ".npy")
+    if not os.path.exists(path):
+        logits = forward.forward(model, tokens, positions).astype(np.float32)
+        partial = f"{path}.{os.getpid()}"
+        with open(partial, "wb") as file:
+            np.save(file, logits)
+        os.replace(partial, path)
+    return np.load(path)
+
+
+def our_logits(model, tokens, positions, *flags):
+    """Checkbit's logits at some positions of a sequence."""
+    with tempfile.TemporaryDirectory() as folder:
+        ids, output = os.path.join(folder, "ids.json"), os.path.join(folder, "logits.npy")
+        with open(ids, "w", encoding="utf-8") as file:
+            json.dump(tokens, file)
+        common.checkbit("run", model, "--tokens-file", ids, "--logits-out", output, "-n", 0, *flags)
+        logits = np.load(output, mmap_mode="r")
+        if logits.ndim != 2 or logits.shape[0] != len(tokens):
+            raise common.Failed(f"--logits-out has shape {logits.shape} for {len(tokens)} tokens")
+        return np.array(logits[positions])
+
+
+def compare(label, model, tokens, compared, divergence_limit):
+    """Float activations (largest difference as a share of the range), then 8-bit (divergence)."""
+    positions = list(range(len(tokens) - compared, len(tokens)))
+    reference = oracle_logits(model, tokens, positions)
+    exact = our_logits(model, tokens, positions, "--activations", "f32")
+    difference = common.share_of_range(reference, exact)
+    yield Result(f"logits f32, difference: {label}", difference, FLOAT_LIMIT)
+    rounded = our_logits(model, tokens, positions)
+    divergence = common.kl_divergence(common.log_softmax(reference), common.log_softmax(rounded))
+    spread = common.share_of_range(reference, rounded)
+    note = f"max {spread:.1g} of range"
+    yield Result(f"logits 8-bit, nats: {label}", divergence, divergence_limit, note)
+
+
+def check_real():
+    """The catalogue's models on the test text."""
+    with open(common.text_path(), encoding="utf-8") as file:
+        text = file.read(8192)
+    for case in REAL:
+        model = common.model_path(case.model)
+        tokens = peer.tokenize(model, text)[: case.tokens]
+        label = f"{case.model} to {case.tokens}"
+        yield from compare(label, model, tokens, case.compared, DIVERGENCE_LIMIT)
+
+
+def check_random():
+    """Seeded random models of every family, rotary scaling and weight type."""
+    with tempfile.TemporaryDirectory() as folder:
+        for recipe in TINY + RANDOM:
+            model = os.path.join(folder, recipe.name + ".gguf")
+            write_model(model, recipe)
+            rng = np.random.default_rng(recipe.seed + 2000)
+            tokens = rng.integers(0, recipe.vocabulary, RANDOM_TOKENS).tolist()
+            yield from compare(recipe.name, model, tokens, len(tokens), RANDOM_DIVERGENCE_LIMIT)
+
+
+if __name__ == "__main__":
+    common.main(__doc__, [check_random, check_real])
