@@ -432,7 +432,8 @@ std::vector<BadFile> bad_tensors() {
       {"ProductTooLarge", with_tensor({kHuge, 1 << 29}, kF32, 0, 64), corrupt,
        "tensor \"w\": dimension 1 is 536870912, out of range, at byte 45"},
       {"TableBeyondEnd", cut(with_tensor({1, 1}, kF32, 0, 64), 60), corrupt,
-       "tensor \"w\": truncated file, fetch it again: offset needs 8 bytes and 3 remain at byte 57"},
+       "tensor \"w\": truncated file, fetch it again: offset needs 8 bytes and 3 remain at byte "
+       "57"},
       {"UnknownType", with_tensor({4}, 9999, 0, 64), unsupported,
        "tensor \"w\": unknown tensor type 9999 at byte 45"},
       {"OwnTypeInTable", with_tensor({4}, kOwnFormatBase, 0, 64), unsupported,

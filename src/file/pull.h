@@ -13,9 +13,7 @@
 // Threads: any; two pulls of one model at a time: the second is refused.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,15 +23,11 @@
 namespace checkbit {
 
 struct PullRequest {
-  std::string source;                         ///< catalogue name, URL or hf:OWNER/REPO/FILE
-  const std::atomic<bool>* cancel = nullptr;  ///< set by a signal handler; may be null
-  int attempts = 6;                           ///< in a row without a new byte, before giving up
-  double backoff_seconds = 0.5;               ///< doubles with each attempt without a new byte
-  int stall_seconds = 30;                     ///< without data, before an attempt is given up
+  std::string source;            ///< catalogue name, URL or hf:OWNER/REPO/FILE
+  int attempts = 6;              ///< in a row without a new byte, before giving up
+  double backoff_seconds = 0.5;  ///< doubles with each attempt without a new byte
+  int stall_seconds = 30;        ///< without data, before an attempt is given up
 };
-
-/// Bytes of the model file so far and in all (0: not known).
-using PullProgress = std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)>;
 
 struct PulledModel {
   std::string name;  ///< what resolve_model takes
@@ -43,8 +37,8 @@ struct PulledModel {
   bool already_present = false;  ///< nothing was downloaded
 };
 
-/// `progress` may be empty; it is called from this thread, about ten times a second.
-Result<PulledModel> pull(const PullRequest& request, const PullProgress& progress = {});
+/// Reports through base/progress.h and stops at cancel_requested(), resumable.
+Result<PulledModel> pull(const PullRequest& request);
 
 /// A model the cache holds.
 struct CachedModel {
