@@ -13,12 +13,12 @@
 namespace checkbit {
 
 struct Record {
-  std::string name;             ///< snake_case: "kl_divergence_mean"
+  std::string name;  ///< snake_case: "kl_divergence_mean"
   double value = 0;
-  std::string unit;             ///< "" for pure numbers, "share" for 0..1
-  std::optional<double> low;    ///< 95 % interval, both or neither
+  std::string unit;           ///< "" for pure numbers, "share" for 0..1
+  std::optional<double> low;  ///< 95 % interval, both or neither
   std::optional<double> high;
-  std::string command;          ///< reproduces the figure
+  std::string command;  ///< reproduces the figure
   /// For values that are not numbers (logits_hash): printed instead of `value`.
   std::optional<std::string> text;
 };

@@ -1,0 +1,152 @@
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstdint>
+#include <ctime>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "report/number.h"
+#include "report/record.h"
+#include "report/text.h"
+
+#ifndef CHECKBIT_VERSION
+#define CHECKBIT_VERSION "0.1.0"
+#endif
+
+namespace checkbit {
+namespace {
+
+constexpr std::size_t kMaxFactLength = 200;
+
+/// The first line of a small file, "" when it cannot be read.
+std::string first_line(const char* path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return clean_line(std::string_view(line).substr(0, kMaxFactLength));
+}
+
+/// The value of the first "key : value" line that starts with `key`.
+std::string value_of(const char* path, std::string_view key) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with(key)) continue;
+    const std::size_t colon = line.find(':');
+    if (colon == std::string::npos) continue;
+    const std::size_t start = line.find_first_not_of(" \t", colon + 1);
+    if (start == std::string::npos) return "";
+    return clean_line(std::string_view(line).substr(start, kMaxFactLength));
+  }
+  return "";
+}
+
+std::string os_name() {
+  std::ifstream file("/etc/os-release");
+  for (std::string line; std::getline(file, line);) {
+    constexpr std::string_view kKey = "PRETTY_NAME=";
+    if (!line.starts_with(kKey)) continue;
+    std::string name = clean_line(std::string_view(line).substr(kKey.size(), kMaxFactLength));
+    std::erase(name, '"');
+    return name;
+  }
+  return "unknown";
+}
+
+std::string kernel_name() {
+  utsname names{};
+  if (uname(&names) != 0) return "unknown";
+  return clean_line(std::string(names.sysname) + " " + names.release + " " + names.machine);
+}
+
+std::string simd_features() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  std::string features = "SSE2";
+  if (__builtin_cpu_supports("avx2")) features += " AVX2";
+  if (__builtin_cpu_supports("fma")) features += " FMA";
+  if (__builtin_cpu_supports("avx512f")) features += " AVX-512F";
+  if (__builtin_cpu_supports("avx512bw")) features += " AVX-512BW";
+  if (__builtin_cpu_supports("avx512vnni")) features += " AVX-512VNNI";
+  return features;
+#elif defined(__aarch64__)
+  return "NEON";
+#else
+  return "none known";
+#endif
+}
+
+std::string memory_total() {
+  const long pages = sysconf(_SC_PHYS_PAGES);
+  const long page_bytes = sysconf(_SC_PAGE_SIZE);
+  if (pages <= 0 || page_bytes <= 0) return "unknown";
+  return print_quantity(static_cast<double>(pages) * static_cast<double>(page_bytes), "bytes");
+}
+
+/// "2 cores" from cgroup v2's "200000 100000", or "none".
+std::string cpu_limit() {
+  const std::string line = first_line("/sys/fs/cgroup/cpu.max");
+  std::int64_t quota = 0;
+  std::int64_t period = 0;
+  const char* end = line.data() + line.size();
+  const auto first = std::from_chars(line.data(), end, quota);
+  if (first.ec != std::errc() || first.ptr == end) return "none";
+  const auto second = std::from_chars(first.ptr + 1, end, period);
+  if (second.ec != std::errc() || period <= 0) return "none";
+  return print_quantity(static_cast<double>(quota) / static_cast<double>(period), "cores");
+}
+
+std::string memory_limit() {
+  const std::string line = first_line("/sys/fs/cgroup/memory.max");
+  std::uint64_t limit = 0;
+  const auto parsed = std::from_chars(line.data(), line.data() + line.size(), limit);
+  if (parsed.ec != std::errc()) return "none";
+  return print_quantity(static_cast<double>(limit), "bytes");
+}
+
+std::string compiler() {
+#if defined(__clang__)
+  return "clang " __clang_version__;
+#elif defined(__GNUC__)
+  return "gcc " __VERSION__;
+#else
+  return "unknown";
+#endif
+}
+
+std::string utc_time() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  const std::size_t length = std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return {text, length};
+}
+
+}  // namespace
+
+Environment describe_environment() {
+  Environment facts;
+  facts.emplace_back("checkbit", CHECKBIT_VERSION);
+#ifdef CHECKBIT_REVISION
+  facts.emplace_back("revision", CHECKBIT_REVISION);
+#endif
+  std::string processor = value_of("/proc/cpuinfo", "model name");
+  if (processor.empty()) processor = "unknown";
+  facts.emplace_back("processor", processor);
+  facts.emplace_back("logical_cores", std::to_string(std::thread::hardware_concurrency()));
+  facts.emplace_back("cpu_limit", cpu_limit());
+  facts.emplace_back("instruction_sets", simd_features());
+  facts.emplace_back("memory", memory_total());
+  facts.emplace_back("memory_limit", memory_limit());
+  facts.emplace_back("system", os_name() + ", " + kernel_name());
+  facts.emplace_back("compiler", compiler());
+  facts.emplace_back("time_utc", utc_time());
+  return facts;
+}
+
+}  // namespace checkbit

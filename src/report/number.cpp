@@ -1,0 +1,103 @@
+#include "report/number.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "report/text.h"
+
+namespace checkbit {
+namespace {
+
+constexpr int kSignificantDigits = 4;
+constexpr int kMaxDecimals = 6;
+
+struct Scale {
+  double factor = 1;
+  std::string unit;
+};
+
+Scale scale_of(double value, const std::string& unit) {
+  if (unit == "share") return {100, "%"};
+  if (unit == "bytes" || unit == "bytes/s") {
+    const std::string suffix = unit == "bytes" ? "" : "/s";
+    const double size = std::abs(value);
+    if (size >= 999.5e6) return {1e-9, "GB" + suffix};
+    if (size >= 999.5e3) return {1e-6, "MB" + suffix};
+    if (size >= 1e3) return {1e-3, "kB" + suffix};
+    return {1, "bytes" + suffix};
+  }
+  return {1, unit};
+}
+
+/// Decimals that show `digits` significant digits of a number of this size.
+int decimals_for(double size, int digits) {
+  if (!(size > 0) || !std::isfinite(size)) return 0;
+  const int magnitude = static_cast<int>(std::floor(std::log10(size)));
+  return std::clamp(digits - 1 - magnitude, 0, kMaxDecimals);
+}
+
+std::string with_separators(double whole) {
+  std::string digits = fmt::format("{:.0f}", std::abs(whole));
+  for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) {
+    digits.insert(static_cast<std::size_t>(at), ",");
+  }
+  return (whole < 0 ? "-" : "") + digits;
+}
+
+std::string print_number(double value, int decimals) {
+  if (std::isnan(value)) return "not a number";
+  if (std::isinf(value)) return value > 0 ? "infinite" : "minus infinite";
+  if (decimals == 0) return with_separators(value);
+  const bool tiny = value != 0 && std::abs(value) < 0.5 * std::pow(10, -decimals);
+  if (tiny) return fmt::format("{:.1e}", value);
+  return fmt::format("{:.{}f}", value, decimals);
+}
+
+int plain_decimals(double value, const std::string& unit) {
+  const bool whole = value == std::floor(value) && std::abs(value) < 1e15;
+  if (whole && (unit != "GB" && unit != "MB" && unit != "kB" && unit != "%")) return 0;
+  const int digits = unit == "MB" || unit == "GB" || unit == "kB" || unit == "%"
+                         ? kSignificantDigits - 1
+                         : kSignificantDigits;
+  return decimals_for(std::abs(value), digits);
+}
+
+}  // namespace
+
+PrintedRecord print_record(const Record& record) {
+  if (record.text.has_value()) return {clean_line(*record.text), record.unit, ""};
+  const Scale scale = scale_of(record.value, record.unit);
+  const double value = record.value * scale.factor;
+  PrintedRecord printed{.value = "", .unit = scale.unit, .interval = ""};
+  if (!record.low.has_value() || !record.high.has_value()) {
+    printed.value = print_number(value, plain_decimals(value, scale.unit));
+    return printed;
+  }
+  const double low = *record.low * scale.factor;
+  const double high = *record.high * scale.factor;
+  const double half = 0.5 * (high - low);
+  const int decimals = half > 0 ? decimals_for(half, 2) : plain_decimals(value, scale.unit);
+  printed.value = print_number(value, decimals);
+  const bool even = std::abs((high - value) - (value - low)) <= 0.1 * half;
+  printed.interval =
+      even ? "± " + print_number(half, decimals)
+           : fmt::format("[{}, {}]", print_number(low, decimals), print_number(high, decimals));
+  return printed;
+}
+
+std::string print_quantity(double value, const std::string& unit) {
+  const PrintedRecord printed = print_record(Record{.name = "", .value = value, .unit = unit});
+  return printed.unit.empty() ? printed.value : printed.value + " " + printed.unit;
+}
+
+std::string print_with_interval(const Record& record) {
+  const PrintedRecord printed = print_record(record);
+  std::string text = printed.value;
+  if (!printed.unit.empty()) text += " " + printed.unit;
+  if (!printed.interval.empty()) text += " " + printed.interval;
+  return text;
+}
+
+}  // namespace checkbit

@@ -1,0 +1,27 @@
+// Text that others wrote, made safe for a page or a terminal.
+//
+// What: model names, prompts and model outputs reach reports. Here they lose what could act: markup
+//   in HTML, escape sequences in a terminal, bytes that are not UTF-8 anywhere.
+// Threads: pure functions.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace checkbit {
+
+/// The text with each byte that is not part of valid UTF-8 replaced by U+FFFD.
+std::string valid_utf8(std::string_view text);
+
+/// For element content and quoted attributes: & < > " ' become entities, control characters other
+/// than newline and tab become U+FFFD, so does what is not UTF-8.
+std::string escape_html(std::string_view text);
+
+/// For one line on a terminal: control characters, newlines too, become '?'; the rest as in
+/// valid_utf8. Bidirectional controls become '?' too: they could reorder the line.
+std::string clean_line(std::string_view text);
+
+/// Columns on a terminal, counting each code point as one.
+std::size_t display_width(std::string_view utf8);
+
+}  // namespace checkbit
