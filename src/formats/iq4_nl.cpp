@@ -27,18 +27,12 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
 }
 
 void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
-  constexpr float kLargest = 65504.0f * 127.0f;
-  for (std::size_t b = 0; b < n_blocks; ++b) {
-    std::array<CodebookGroup, 1> group;
-    load_codebook_groups(in + 32 * b, importance == nullptr ? nullptr : importance + 32 * b,
-                         kLargest, group);
-    const float scale = search_codebook_scale(group[0], round_to_finite_half);
+  encode_blocks<Block, 32>(in, n_blocks, importance, blocks, [](const Group& group, Block& block) {
+    block.scale = best_codebook_half(group);
     std::array<std::uint8_t, 32> codes;
-    codebook_codes(group[0], scale, codes.data());
-    Block block{.scale = float_to_half(scale), .codes = {}};
+    codebook_codes(group, half_to_float(block.scale), codes.data());
     pack_planes<4, 16, 16>(codes.data(), block.codes.data());
-    store_unaligned(blocks + b * sizeof(Block), block);
-  }
+  });
 }
 
 }  // namespace

@@ -38,12 +38,12 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   unpack_planes<4, 16, 128>(block.codes.data(), out.q.data());
 }
 
-constexpr std::size_t kGroups = 8;
+constexpr int kGroups = 8;
 constexpr int kSmallestSub = -32;
 constexpr int kLargestSub = 31;
 constexpr int kSmallestOuterSub = 12;  // the largest group uses at least this one
 
-using Groups = std::array<CodebookGroup, kGroups>;
+Group group_of(const Group& block, int g) { return block.part(g * kCodebookGroup, kCodebookGroup); }
 
 /// A choice of scales for one block and its weighted squared error. The default is all zero.
 struct Scales {
@@ -58,11 +58,11 @@ struct Wishes {
   std::array<float, kGroups> cost;  ///< sum of weights * q * q: error grows with cost * miss^2
 };
 
-Wishes wishes_of(const Groups& groups) {
+Wishes wishes_of(const Group& block) {
   Wishes wishes;
-  for (std::size_t g = 0; g < kGroups; ++g) {
-    wishes.scale[g] = search_codebook_scale(groups[g], [](float scale) { return scale; });
-    wishes.cost[g] = codebook_sums(groups[g], wishes.scale[g]).qq;
+  for (int g = 0; g < kGroups; ++g) {
+    wishes.scale[g] = best_codebook_scale(group_of(block, g));
+    wishes.cost[g] = codebook_sums(group_of(block, g), wishes.scale[g]).qq;
   }
   return wishes;
 }
@@ -77,7 +77,7 @@ int nearest_sub(float wish, float scale) {
 /// The error to expect at a block scale, from the wishes alone.
 double estimate(const Wishes& wishes, float scale) {
   double total = 0.0;
-  for (std::size_t g = 0; g < kGroups; ++g) {
+  for (int g = 0; g < kGroups; ++g) {
     const double miss =
         wishes.scale[g] - static_cast<double>(scale) * nearest_sub(wishes.scale[g], scale);
     total += wishes.cost[g] * miss * miss;
@@ -93,7 +93,7 @@ std::array<float, 4> promising_scales(const Wishes& wishes) {
   std::size_t count = 0;
   for (int sub = kSmallestSub; sub <= kLargestSub; ++sub) {
     if (std::abs(sub) < kSmallestOuterSub) continue;
-    const float scale = round_to_finite_half(largest / static_cast<float>(sub));
+    const float scale = half_to_float(storable_half(largest / static_cast<float>(sub)));
     candidates[count++] = {estimate(wishes, scale), scale};
   }
   std::array<float, 4> best;
@@ -103,55 +103,56 @@ std::array<float, 4> promising_scales(const Wishes& wishes) {
   return best;
 }
 
-double error_of(const Groups& groups, const Scales& scales) {
+double error_of(const Group& block, const Scales& scales) {
   double error = 0.0;
-  for (std::size_t g = 0; g < kGroups; ++g) {
-    error += codebook_error(groups[g], scales.scale * static_cast<float>(scales.subs[g]));
+  for (int g = 0; g < kGroups; ++g) {
+    error += codebook_error(group_of(block, g), scales.scale * static_cast<float>(scales.subs[g]));
   }
   return error;
 }
 
 /// The best sub-scales near the wishes, group by group.
-Scales choose_subs(const Groups& groups, const Wishes& wishes, float scale) {
+Scales choose_subs(const Group& block, const Wishes& wishes, float scale) {
   Scales scales{.scale = scale};
-  for (std::size_t g = 0; g < kGroups; ++g) {
+  for (int g = 0; g < kGroups; ++g) {
     const int near = nearest_sub(wishes.scale[g], scale);
     float best_error = std::numeric_limits<float>::infinity();
     for (int sub = std::max(near - 1, kSmallestSub); sub <= std::min(near + 1, kLargestSub);
          ++sub) {
-      const float error = codebook_error(groups[g], scale * static_cast<float>(sub));
+      const float error = codebook_error(group_of(block, g), scale * static_cast<float>(sub));
       if (!(error < best_error)) continue;
       best_error = error;
       scales.subs[g] = sub;
     }
   }
-  scales.error = error_of(groups, scales);
+  scales.error = error_of(block, scales);
   return scales;
 }
 
 /// The block scale of least squares for the codes and sub-scales at hand.
-Scales refit_scale(const Groups& groups, const Scales& from) {
+Scales refit_scale(const Group& block, const Scales& from) {
   double sx = 0.0;
   double ss = 0.0;
-  for (std::size_t g = 0; g < kGroups; ++g) {
-    const auto sums = codebook_sums(groups[g], from.scale * static_cast<float>(from.subs[g]));
+  for (int g = 0; g < kGroups; ++g) {
+    const auto sums =
+        codebook_sums(group_of(block, g), from.scale * static_cast<float>(from.subs[g]));
     if (from.subs[g] == 0) continue;
-    sx += static_cast<double>(from.subs[g]) * sums.qx;
+    sx += static_cast<double>(from.subs[g]) * sums.xq;
     ss += static_cast<double>(from.subs[g]) * from.subs[g] * sums.qq;
   }
   Scales refitted = from;
-  refitted.scale = ss > 0.0 ? round_to_finite_half(static_cast<float>(sx / ss)) : 0.0f;
-  refitted.error = error_of(groups, refitted);
+  refitted.scale = ss > 0.0 ? half_to_float(storable_half(static_cast<float>(sx / ss))) : 0.0f;
+  refitted.error = error_of(block, refitted);
   return refitted;
 }
 
-Scales search_scales(const Groups& groups) {
-  const Wishes wishes = wishes_of(groups);
+Scales search_scales(const Group& block) {
+  const Wishes wishes = wishes_of(block);
   Scales best;
-  best.error = error_of(groups, best);
+  best.error = error_of(block, best);
   for (const float scale : promising_scales(wishes)) {
-    const Scales chosen = choose_subs(groups, wishes, scale);
-    const Scales refitted = refit_scale(groups, chosen);
+    const Scales chosen = choose_subs(block, wishes, scale);
+    const Scales refitted = refit_scale(block, chosen);
     for (const Scales* scales : {&chosen, &refitted}) {
       if (scales->error < best.error) best = *scales;
     }
@@ -160,25 +161,20 @@ Scales search_scales(const Groups& groups) {
 }
 
 void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
-  constexpr float kLargest = 65504.0f * 32.0f * 127.0f;
-  for (std::size_t b = 0; b < n_blocks; ++b) {
-    Groups groups;
-    load_codebook_groups(in + 256 * b, importance == nullptr ? nullptr : importance + 256 * b,
-                         kLargest, groups);
-    const Scales scales = search_scales(groups);
-    Block block{.scale = float_to_half(scales.scale), .high_subs = 0, .subs = {}, .codes = {}};
+  encode_blocks<Block, 256>(in, n_blocks, importance, blocks, [](const Group& group, Block& block) {
+    const Scales scales = search_scales(group);
+    block.scale = float_to_half(scales.scale);
     std::array<std::uint8_t, 256> codes;
-    for (std::size_t g = 0; g < kGroups; ++g) {
-      codebook_codes(groups[g], scales.scale * static_cast<float>(scales.subs[g]),
-                     codes.data() + 32 * g);
+    for (int g = 0; g < kGroups; ++g) {
+      codebook_codes(group_of(group, g), scales.scale * static_cast<float>(scales.subs[g]),
+                     codes.data() + kCodebookGroup * g);
       const int stored = scales.subs[g] - kSmallestSub;
       block.subs[g / 2] =
           static_cast<std::uint8_t>(block.subs[g / 2] | (stored & 15) << (4 * (g % 2)));
       block.high_subs = static_cast<std::uint16_t>(block.high_subs | (stored >> 4) << (2 * g));
     }
     pack_planes<4, 16, 128>(codes.data(), block.codes.data());
-    store_unaligned(blocks + b * sizeof(Block), block);
-  }
+  });
 }
 
 }  // namespace

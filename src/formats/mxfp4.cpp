@@ -81,7 +81,7 @@ void encode_block(const float* in, const float* importance, std::uint8_t* bytes)
       const int stored = std::clamp(exponent, 0, kLargestFiniteExponent);
       std::array<std::uint8_t, 32> codes;
       const double error = round_at(in, importance, stored, codes);
-      if (!(error < best_error)) continue;
+      if (error >= best_error) continue;
       best_error = error;
       block.exponent = static_cast<std::uint8_t>(stored);
       pack_planes<4, 16, 16>(codes.data(), block.codes.data());

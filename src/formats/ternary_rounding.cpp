@@ -8,15 +8,13 @@
 namespace checkbit {
 namespace {
 
-constexpr double kLargestHalf = 65504.0;
-
 struct Weighed {
   double size;
   double weight;
 };
 
 /// The mean of the k largest sizes, for the k that explains most: largest sum^2 / total weight.
-double best_scale(std::array<Weighed, kTernaryBlock>& values) {
+double mean_of_kept(std::array<Weighed, kTernaryBlock>& values) {
   std::ranges::sort(values, [](const Weighed& a, const Weighed& b) { return a.size > b.size; });
   double sum = 0.0;
   double total = 0.0;
@@ -35,19 +33,17 @@ double best_scale(std::array<Weighed, kTernaryBlock>& values) {
 
 }  // namespace
 
-TernaryBlock round_to_ternary(const float* in, const float* importance) {
-  const bool alike = importance == nullptr || std::none_of(importance, importance + kTernaryBlock,
-                                                           [](float w) { return w > 0; });
+TernaryBlock round_to_ternary(const Group& group) {
   std::array<Weighed, kTernaryBlock> values;
-  for (std::size_t i = 0; i < kTernaryBlock; ++i) {
-    values[i] = {.size = std::fabs(in[i]), .weight = alike ? 1.0 : importance[i]};
+  for (int i = 0; i < kTernaryBlock; ++i) {
+    values[i] = {.size = std::fabs(group.x[i]), .weight = group.w[i]};
   }
   TernaryBlock block;
-  block.scale = float_to_half(static_cast<float>(std::min(best_scale(values), kLargestHalf)));
+  block.scale = storable_half(static_cast<float>(mean_of_kept(values)));
   const float half_scale = 0.5f * half_to_float(block.scale);
-  for (std::size_t i = 0; i < kTernaryBlock; ++i) {
-    const bool kept = half_scale > 0.0f && std::fabs(in[i]) > half_scale;
-    block.codes[i] = static_cast<std::uint8_t>(!kept ? 1 : in[i] < 0.0f ? 0 : 2);
+  for (int i = 0; i < kTernaryBlock; ++i) {
+    const bool kept = half_scale > 0 && std::fabs(group.x[i]) > half_scale;
+    block.codes[i] = static_cast<std::uint8_t>(!kept ? 1 : group.x[i] < 0 ? 0 : 2);
   }
   return block;
 }

@@ -58,15 +58,13 @@ void pack_digits(const std::uint8_t* q, std::array<std::uint8_t, kBytes>& bytes)
 }
 
 void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
-  for (std::size_t b = 0; b < n_blocks; ++b) {
-    const auto rounded =
-        round_to_ternary(in + 256 * b, importance == nullptr ? nullptr : importance + 256 * b);
-    Block block{.first = {}, .second = {}, .third = {}, .scale = rounded.scale};
+  encode_blocks<Block, 256>(in, n_blocks, importance, blocks, [](const Group& group, Block& block) {
+    const auto rounded = round_to_ternary(group);
+    block.scale = rounded.scale;
     pack_digits<5>(rounded.codes.data(), block.first);
     pack_digits<5>(rounded.codes.data() + 160, block.second);
     pack_digits<4>(rounded.codes.data() + 240, block.third);
-    store_unaligned(blocks + b * sizeof(Block), block);
-  }
+  });
 }
 
 }  // namespace

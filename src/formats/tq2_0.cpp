@@ -26,13 +26,11 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
 }
 
 void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
-  for (std::size_t b = 0; b < n_blocks; ++b) {
-    const auto rounded =
-        round_to_ternary(in + 256 * b, importance == nullptr ? nullptr : importance + 256 * b);
-    Block block{.quants = {}, .scale = rounded.scale};
+  encode_blocks<Block, 256>(in, n_blocks, importance, blocks, [](const Group& group, Block& block) {
+    const auto rounded = round_to_ternary(group);
+    block.scale = rounded.scale;
     pack_planes<2, 32, 64>(rounded.codes.data(), block.quants.data());
-    store_unaligned(blocks + b * sizeof(Block), block);
-  }
+  });
 }
 
 }  // namespace
