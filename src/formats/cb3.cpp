@@ -18,7 +18,7 @@ constexpr int kBits = 3;
 struct Block {
   std::uint16_t head;
   std::array<std::uint8_t, 8> quants;     ///< low 2 bits: planes of 8
-  std::array<std::uint8_t, 4> high_bits;  ///< bit 2: planes of 4
+  std::array<std::uint8_t, 4> high_bits;  ///< bit i of the 32: bit 2 of q[i]
 };
 static_assert(sizeof(Block) == 14);
 static_assert(offsetof(Block, quants) == 2);
@@ -28,7 +28,7 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   const auto block = load_unaligned<Block>(bytes);
   unpack_group_head<kBits>(block.head, out);
   unpack_planes<2, 8, 8>(block.quants.data(), out.q.data());
-  unpack_planes<1, 4, 4, 2>(block.high_bits.data(), out.q.data());
+  unpack_planes<1, 1, 4, 2>(block.high_bits.data(), out.q.data());
 }
 
 void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
@@ -38,7 +38,7 @@ void encode(const float* in, std::size_t n_blocks, const float* importance, std:
     block.head = best.head;
     round_to_levels(group, {0, (1 << kBits) - 1}, best.affine, q);
     pack_planes<2, 8, 8>(q, block.quants.data());
-    pack_planes<1, 4, 4, 2>(q, block.high_bits.data());
+    pack_planes<1, 1, 4, 2>(q, block.high_bits.data());
   });
 }
 
