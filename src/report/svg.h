@@ -1,0 +1,63 @@
+// Charts as markup for Chart::body: SVG that fits any width, with text of fixed size.
+//
+// What: horizontal positions are percentages, heights and text are pixels, so one drawing serves a
+//   phone and a desk. Colours come from the page's style sheet and follow dark mode.
+// Accessibility: each drawing is an image with a label that says its numbers; figures stand beside
+//   marks, so that colour is never the only carrier.
+// Values: labels are escaped here; values that are not finite are drawn as 0.
+// Threads: pure functions. Each kind of chart is one file, svg_KIND.cpp.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "report/html.h"
+
+namespace checkbit {
+
+/// Horizontal bars from 0 with error bars.
+struct Bar {
+  std::string label;
+  double value = 0;
+  std::optional<double> low;  ///< both or neither
+  std::optional<double> high;
+  std::string text;  ///< the value in words: "18.4 ± 0.3"
+  Tone tone = Tone::neutral;
+};
+std::string svg_bars(const std::vector<Bar>& bars);
+
+/// One bar for each file, cut into its parts, on a common scale; legend with amounts of the last.
+struct StackPart {
+  std::string key;  ///< "Q4_K"
+  double amount = 0;
+};
+struct Stack {
+  std::string label;
+  std::vector<StackPart> parts;
+};
+/// `unit` as in Record ("bytes").
+std::string svg_stacks(const std::vector<Stack>& stacks, const std::string& unit);
+
+/// Quantiles at equal steps from 0 to 1 on a logarithmic scale, with the median and the 99 % point
+/// named. Precondition: at least two quantiles.
+std::string svg_quantiles(const std::vector<double>& quantiles, const std::string& unit);
+
+/// Rows of cells, darker for more: bits of each tensor (rows: roles, cells: layers).
+struct StripRow {
+  std::string label;
+  std::vector<std::optional<double>> values;
+};
+std::string svg_strips(const std::vector<StripRow>& rows, const std::string& unit,
+                       const std::string& first_label, const std::string& last_label);
+
+/// Lines over equal steps.
+struct Line {
+  std::string label;
+  std::vector<double> values;
+  Tone tone = Tone::accent;
+};
+std::string svg_lines(const std::vector<Line>& lines, const std::string& first_label,
+                      const std::string& last_label);
+
+}  // namespace checkbit

@@ -1,0 +1,59 @@
+#include <algorithm>
+
+#include "report/svg.h"
+#include "report/svg_marks.h"
+
+namespace checkbit {
+namespace {
+
+constexpr double kRowHeight = 52;
+constexpr double kBarTop = 22;
+constexpr double kBarHeight = 12;
+
+const char* fill_of(Tone tone) {
+  return tone == Tone::accent     ? "fill-accent"
+         : tone == Tone::contrast ? "fill-contrast"
+                                  : "fill-neutral";
+}
+
+double largest(const std::vector<Bar>& bars) {
+  double most = 0;
+  for (const Bar& bar : bars) {
+    most = std::max(most, svg::finite_or_zero(bar.value));
+    if (bar.high.has_value()) most = std::max(most, svg::finite_or_zero(*bar.high));
+  }
+  return most > 0 ? most : 1;
+}
+
+std::string whisker(double low, double high, double middle) {
+  constexpr double kHalfCap = 5;
+  return svg::line(low, middle, high, middle, "whisker") +
+         svg::line(low, middle - kHalfCap, low, middle + kHalfCap, "whisker") +
+         svg::line(high, middle - kHalfCap, high, middle + kHalfCap, "whisker");
+}
+
+}  // namespace
+
+std::string svg_bars(const std::vector<Bar>& bars) {
+  std::string label = "Bars:";
+  for (const Bar& bar : bars) label += " " + bar.label + " " + bar.text + ";";
+  const double scale = 100 / largest(bars);
+  std::string body = svg::open(kRowHeight * static_cast<double>(bars.size()) - 12, label);
+  double y = 0;
+  for (const Bar& bar : bars) {
+    const double middle = y + kBarTop + kBarHeight / 2;
+    body += svg::text(0, y + 14, "start", "name", bar.label);
+    body += svg::text(100, y + 14, "end", "value", bar.text);
+    body += svg::rectangle(0, y + kBarTop, 100, kBarHeight, "track");
+    body += svg::rectangle(0, y + kBarTop, svg::finite_or_zero(bar.value) * scale, kBarHeight,
+                           fill_of(bar.tone));
+    if (bar.low.has_value() && bar.high.has_value()) {
+      const double low = std::max(0.0, svg::finite_or_zero(*bar.low)) * scale;
+      body += whisker(low, svg::finite_or_zero(*bar.high) * scale, middle);
+    }
+    y += kRowHeight;
+  }
+  return body + svg::close();
+}
+
+}  // namespace checkbit

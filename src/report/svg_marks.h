@@ -1,0 +1,29 @@
+// Marks that several charts share. Positions along x are per cent of the width, along y pixels.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace checkbit::svg {
+
+/// "12.34", for coordinates: never NaN, never an exponent.
+std::string coordinate(double value);
+double finite_or_zero(double value);
+
+/// Opens and closes a drawing; `label` says in words what it shows.
+std::string open(double height, const std::string& label);
+std::string close();
+
+std::string rectangle(double x, double y, double width, double height, const std::string& classes);
+std::string text(double x, double y, const std::string& anchor, const std::string& classes,
+                 const std::string& words);
+std::string line(double x1, double y1, double x2, double y2, const std::string& classes);
+
+/// The inside of a plot: a drawing whose coordinates run from 0 to 1000 both ways, y downwards.
+std::string open_plot(double top, double height);
+
+/// Round numbers that cover [low, high] in about `count` steps; at least two.
+std::vector<double> round_ticks(double low, double high, int count);
+
+}  // namespace checkbit::svg
