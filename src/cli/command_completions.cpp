@@ -4,7 +4,8 @@
 
 #include "cli/command.h"
 #include "cli/completions.h"
-#include "cli/models.h"
+#include "file/catalogue.h"
+#include "file/pull.h"
 
 namespace checkbit {
 namespace {
@@ -14,10 +15,10 @@ Status run(const Arguments& arguments, Console& console) {
   if (what == "bash") console.out << bash_completions();
   if (what == "zsh") console.out << zsh_completions();
   if (what == "models") {
-    for (const auto& name : pulled_models()) console.out << name << "\n";
+    for (const auto& model : cached_models()) console.out << model.name << "\n";
   }
   if (what == "catalogue") {
-    for (const auto& name : catalogue_models()) console.out << name << "\n";
+    for (const auto& model : catalogue()) console.out << model.name << "\n";
   }
   return {};
 }

@@ -5,15 +5,13 @@
 #include <algorithm>
 #include <cctype>
 
+#include "report/text.h"
+
 namespace checkbit {
 
 void Console::note(std::string_view text) {
   if (quiet) return;
-  err << err_terminal.style(Style::dim, fmt::format("checkbit: {}", printable(text))) << "\n";
-}
-
-void Console::print_json(const nlohmann::ordered_json& object) {
-  out << object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << "\n";
+  err << err_terminal.style(Style::dim, fmt::format("checkbit: {}", clean_line(text))) << "\n";
 }
 
 std::string shell_quote(const std::vector<std::string>& words) {

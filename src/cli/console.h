@@ -5,8 +5,6 @@
 // Threads: one.
 #pragma once
 
-#include <nlohmann/json.hpp>
-
 #include <iostream>
 #include <string>
 #include <string_view>
@@ -29,8 +27,6 @@ struct Console {
 
   /// One line of advice on `err`, unless quiet. Control characters are escaped.
   void note(std::string_view text);
-  /// One JSON object on `out`, invalid UTF-8 replaced.
-  void print_json(const nlohmann::ordered_json& object);
 };
 
 /// Quotes words so that a shell gives them back unchanged.

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
+
+#include "report/text.h"
 
 namespace checkbit {
 namespace {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "report/text.h"
+
 namespace checkbit {
 namespace {
 
@@ -49,7 +51,7 @@ ProgressBar::ProgressBar(std::ostream& err, Terminal terminal, bool quiet)
     : err_(err), terminal_(terminal), quiet_(quiet) {}
 
 std::string ProgressBar::render(const ProgressState& state, const Terminal& terminal) {
-  const std::string label = printable(state.label);
+  const std::string label = clean_line(state.label);
   const std::string numbers = figures(state);
   const auto used = static_cast<int>(display_width(label) + display_width(numbers)) + 5;
   const int bar = std::min(kWidestBar, terminal.width - used);
@@ -74,7 +76,8 @@ void ProgressBar::update(const ProgressState& state) {
     if (state.elapsed_seconds < 1) next_line_seconds_ = kPipeIntervalSeconds;
     if (state.finished || state.elapsed_seconds < next_line_seconds_) return;
     next_line_seconds_ = state.elapsed_seconds + kPipeIntervalSeconds;
-    err_ << fmt::format("checkbit: {}: {}\n", printable(state.label), figures(state)) << std::flush;
+    err_ << fmt::format("checkbit: {}: {}\n", clean_line(state.label), figures(state))
+         << std::flush;
     return;
   }
   if (state.finished) return clear();

@@ -11,6 +11,7 @@
 #include "cli/help.h"
 #include "cli/progress_bar.h"
 #include "cli/version.h"
+#include "report/text.h"
 
 namespace checkbit {
 namespace {
@@ -18,7 +19,7 @@ namespace {
 void print_error(Console& console, std::string_view message) {
   console.out.flush();
   console.err << "checkbit: " << console.err_terminal.style(Style::bad, "error:") << " "
-              << printable(message) << "\n";
+              << clean_line(message) << "\n";
 }
 
 int usage_error(Console& console, const Error& error, const Command* command) {

@@ -11,6 +11,9 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "report/number.h"
+#include "report/text.h"
+
 namespace checkbit {
 namespace {
 
@@ -41,39 +44,6 @@ const char* escape_of(Style style) {
 
 bool is_continuation(unsigned char byte) { return (byte & 0xc0) == 0x80; }
 
-/// Length of the valid UTF-8 character at `text[0]`, 0 when there is none.
-std::size_t utf8_length(std::string_view text) {
-  const auto first = static_cast<unsigned char>(text[0]);
-  std::size_t length = 0;
-  std::uint32_t code = 0;
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first < 0xe0)
-    length = 2, code = first & 0x1f;
-  else if (first >= 0xe0 && first < 0xf0)
-    length = 3, code = first & 0x0f;
-  else if (first >= 0xf0 && first < 0xf5)
-    length = 4, code = first & 0x07;
-  if (length == 0 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if (!is_continuation(static_cast<unsigned char>(text[i]))) return 0;
-    code = code << 6 | (static_cast<unsigned char>(text[i]) & 0x3f);
-  }
-  const bool overlong = (length == 3 && code < 0x800) || (length == 4 && code < 0x10000);
-  const bool surrogate = code >= 0xd800 && code < 0xe000;
-  return overlong || surrogate || code > 0x10ffff ? 0 : length;
-}
-
-/// C1 controls and the marks that reorder text can hide what a line says.
-bool is_invisible_control(std::string_view character) {
-  if (character.size() == 2)
-    return character[0] == '\xc2' && static_cast<unsigned char>(character[1]) < 0xa0;
-  if (character.size() != 3 || character[0] != '\xe2') return false;
-  const auto second = static_cast<unsigned char>(character[1]);
-  const auto third = static_cast<unsigned char>(character[2]);
-  return (second == 0x80 && (third >= 0xa8 && third <= 0xae)) ||
-         (second == 0x81 && (third >= 0xa6 && third <= 0xa9));
-}
-
 bool locale_is_utf8() {
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
     const char* value = std::getenv(name);
@@ -83,11 +53,6 @@ bool locale_is_utf8() {
     return lower.find("utf-8") != std::string::npos || lower.find("utf8") != std::string::npos;
   }
   return false;
-}
-
-std::string scaled(double value, std::string_view suffix) {
-  const int decimals = value < 9.995 ? 2 : 1;
-  return fmt::format("{:.{}f} {}", value, decimals, suffix);
 }
 
 }  // namespace
@@ -116,34 +81,15 @@ Terminal describe_terminal(int descriptor) {
   return terminal;
 }
 
-std::string printable(std::string_view text, bool keep_newlines) {
+std::string clean_lines(std::string_view text) {
   std::string shown;
-  shown.reserve(text.size());
-  while (!text.empty()) {
-    const auto byte = static_cast<unsigned char>(text[0]);
-    const std::size_t length = utf8_length(text);
-    const bool control = byte < 0x20 || byte == 0x7f;
-    if (length > 0 && !control && !is_invisible_control(text.substr(0, length))) {
-      shown.append(text.substr(0, length));
-    } else if (keep_newlines && (byte == '\n' || byte == '\t')) {
-      shown.push_back(text[0]);
-    } else if (byte == '\n') {
-      shown.append("\\n");
-    } else if (byte == '\t') {
-      shown.append("\\t");
-    } else {
-      for (std::size_t i = 0; i < std::max<std::size_t>(length, 1); ++i) {
-        shown.append(fmt::format("\\x{:02x}", static_cast<unsigned char>(text[i])));
-      }
-    }
-    text.remove_prefix(std::max<std::size_t>(length, 1));
+  for (std::size_t start = 0; start <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', start), text.size());
+    shown += clean_line(text.substr(start, end - start));
+    if (end < text.size()) shown += '\n';
+    start = end + 1;
   }
   return shown;
-}
-
-std::size_t display_width(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(
-      text, [](char c) { return !is_continuation(static_cast<unsigned char>(c)); }));
 }
 
 std::string shorten(std::string_view text, std::size_t width) {
@@ -200,20 +146,15 @@ std::string wrap(std::string_view text, int width, int indent) {
 }
 
 std::string format_bytes(std::uint64_t bytes) {
-  const double value = static_cast<double>(bytes);
-  if (bytes < 1000) return fmt::format("{} B", bytes);
-  if (value < 999.95e3) return scaled(value / 1e3, "kB");
-  if (value < 999.95e6) return scaled(value / 1e6, "MB");
-  if (value < 999.95e9) return scaled(value / 1e9, "GB");
-  return scaled(value / 1e12, "TB");
+  return print_quantity(static_cast<double>(bytes), "bytes");
 }
 
 std::string format_count(std::uint64_t count) {
   const double value = static_cast<double>(count);
   if (count < 10'000) return format_grouped(count);
-  if (value < 999.95e3) return scaled(value / 1e3, "k");
-  if (value < 999.95e6) return scaled(value / 1e6, "M");
-  return scaled(value / 1e9, "B");
+  if (value < 999.95e3) return fmt::format("{:.1f} k", value / 1e3);
+  if (value < 999.95e6) return fmt::format("{:.1f} M", value / 1e6);
+  return fmt::format("{:.2f} B", value / 1e9);
 }
 
 std::string format_grouped(std::uint64_t value) {

@@ -29,11 +29,9 @@ struct Terminal {
 /// not "dumb". COLUMNS overrides the width.
 Terminal describe_terminal(int descriptor);
 
-/// Control characters, escape sequences and invalid UTF-8 made visible (\n, \x1b): text from files
-/// must not move the cursor. `keep_newlines` leaves \n and \t.
-std::string printable(std::string_view text, bool keep_newlines = false);
+/// report/text.h's clean_line for each line: text from files must not move the cursor.
+std::string clean_lines(std::string_view text);
 
-std::size_t display_width(std::string_view text);
 /// Cut to `width` with "…" at the end.
 std::string shorten(std::string_view text, std::size_t width);
 std::string pad_right(std::string_view text, std::size_t width);
@@ -42,7 +40,7 @@ std::string pad_left(std::string_view text, std::size_t width);
 /// Paragraphs that start with a space are kept as they are.
 std::string wrap(std::string_view text, int width, int indent);
 
-/// "105.5 MB": powers of 1000.
+/// "105.5 MB": powers of 1000, as reports print them.
 std::string format_bytes(std::uint64_t bytes);
 /// "134.5 M", "1.78 B"; below ten thousand in full.
 std::string format_count(std::uint64_t count);

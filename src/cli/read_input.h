@@ -1,0 +1,17 @@
+// Text that a flag names: a file, or "-" for standard input.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "cli/console.h"
+
+namespace checkbit {
+
+inline constexpr std::uint64_t kMaxTextInputBytes = 1u << 30;
+
+/// The whole text, byte for byte. Errors: not_found, io (directory, unreadable), budget (over 1
+/// GiB).
+Result<std::string> read_text_input(const std::string& path, Console& console);
+
+}  // namespace checkbit
