@@ -1,0 +1,144 @@
+#include "measure/demo_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "report/number.h"
+
+namespace checkbit {
+namespace {
+
+std::string bytes_in_words(std::uint64_t bytes) {
+  return print_quantity(static_cast<double>(bytes), "bytes");
+}
+
+std::optional<Record> find_record(const ModelFacts& facts, const std::string& name) {
+  const auto found = std::find_if(facts.records.begin(), facts.records.end(),
+                                  [&](const Record& record) { return record.name == name; });
+  return found == facts.records.end() ? std::nullopt : std::optional(*found);
+}
+
+Figure size_figure(const ModelFacts& model, const ModelFacts& original) {
+  const Record record{
+      .name = "file_bytes", .value = static_cast<double>(model.file_bytes), .unit = "bytes"};
+  return make_figure(record, "Size",
+                     "The original takes " + bytes_in_words(original.file_bytes) + ".",
+                     Tone::accent);
+}
+
+Figures opening_figures(const ComparisonStory& comparison) {
+  Figures figures = quality_figures(comparison);
+  // Size, perplexity, changed choices, speed: what fits into one row and one memory.
+  std::erase_if(figures.figures, [](const Figure& figure) {
+    return figure.label == "Perplexity ratio" || figure.label == "Mean divergence";
+  });
+  figures.figures.insert(figures.figures.begin(),
+                         size_figure(comparison.model, *comparison.reference));
+  const char* const kSpeed = "generation_tokens_per_second";
+  if (const auto speed = find_record(comparison.model, kSpeed); speed.has_value()) {
+    std::string note;
+    if (const auto before = find_record(*comparison.reference, kSpeed); before.has_value()) {
+      note = "The original makes " + print_record(*before).value + ".";
+    }
+    figures.figures.push_back(make_figure(*speed, "Speed", note, Tone::accent));
+  }
+  return figures;
+}
+
+std::optional<Chart> speed_chart(const ComparisonStory& comparison, const std::string& name,
+                                 const std::string& title, const std::string& caption) {
+  std::vector<Bar> bars;
+  const auto add = [&](const ModelFacts& facts, Tone tone) {
+    const auto record = find_record(facts, name);
+    if (!record.has_value()) return;
+    bars.push_back({.label = facts.name,
+                    .value = record->value,
+                    .low = record->low,
+                    .high = record->high,
+                    .text = print_with_interval(*record),
+                    .tone = tone});
+  };
+  add(*comparison.reference, Tone::contrast);
+  add(comparison.model, Tone::accent);
+  if (bars.empty()) return std::nullopt;
+  return Chart{title, svg_bars(bars), caption};
+}
+
+Section answers_section(const DemoStory& story) {
+  Section section{"Both answer the same prompts", {}};
+  section.blocks.emplace_back(
+      Paragraph{"Each model continues with its most likely token, so that what differs is the "
+                "model and not chance."});
+  for (const AnswerPair& pair : story.answers) {
+    const bool same = pair.original == pair.fitted;
+    Quotes quotes{.prompt = pair.prompt, .quotes = {}};
+    quotes.quotes.push_back({.title = "Original, " + story.comparison.reference->name,
+                             .note = "",
+                             .text = pair.original,
+                             .tone = Tone::contrast});
+    quotes.quotes.push_back({.title = "Fitted, " + story.comparison.model.name,
+                             .note = same ? "Word for word the same." : "",
+                             .text = pair.fitted,
+                             .tone = Tone::accent});
+    section.blocks.emplace_back(std::move(quotes));
+  }
+  return section;
+}
+
+std::string lead_of(const DemoStory& story) {
+  const ComparisonStory& comparison = story.comparison;
+  const ModelFacts& original = *comparison.reference;
+  const std::string bits = comparison.model.bits_per_weight > 0
+                               ? fmt::format(", {} bits per weight",
+                                             print_quantity(comparison.model.bits_per_weight, ""))
+                               : "";
+  return fmt::format("{} takes {}. Checkbit fitted it into {}{}. {}", story.title_name,
+                     bytes_in_words(original.file_bytes),
+                     bytes_in_words(comparison.model.file_bytes), bits,
+                     describe_change(comparison));
+}
+
+void add_speeds(const ComparisonStory& comparison, Report& report) {
+  Section section{"How fast they run", {}};
+  const auto generation = speed_chart(comparison, "generation_tokens_per_second",
+                                      "Writing: tokens generated each second",
+                                      "One answer at a time, on the machine named below.");
+  const auto prompt =
+      speed_chart(comparison, "prompt_tokens_per_second", "Reading: prompt tokens each second", "");
+  if (generation.has_value()) section.blocks.emplace_back(*generation);
+  if (prompt.has_value()) section.blocks.emplace_back(*prompt);
+  if (!section.blocks.empty()) report.sections.push_back(std::move(section));
+}
+
+}  // namespace
+
+Report build_demo_report(const DemoStory& story) {
+  const ComparisonStory& comparison = story.comparison;
+  CB_CHECK(comparison.reference.has_value() && comparison.result.divergence.has_value());
+  Report report;
+  report.kicker = "Checkbit demo";
+  report.title = fmt::format("{}, from {} to {}, and what it lost", story.title_name,
+                             bytes_in_words(comparison.reference->file_bytes),
+                             bytes_in_words(comparison.model.file_bytes));
+  report.lead = lead_of(story);
+  report.opening.emplace_back(opening_figures(comparison));
+  report.sections.push_back({"What it cost", quality_charts(comparison)});
+  if (!story.answers.empty()) report.sections.push_back(answers_section(story));
+  if (std::vector<Block> sizes = size_charts(comparison); !sizes.empty()) {
+    report.sections.push_back({"Where the bytes went", std::move(sizes)});
+  }
+  add_speeds(comparison, report);
+  Section figures{"All figures", {all_figures(comparison)}};
+  std::string caption = "The same again, step by step";
+  if (story.demo_seconds > 0) {
+    caption += fmt::format(" (all of it took {:.0f} s here)", story.demo_seconds);
+  }
+  figures.blocks.emplace_back(Commands{caption + ":", story.commands});
+  report.sections.push_back(std::move(figures));
+  report.environment = comparison.environment;
+  return report;
+}
+
+}  // namespace checkbit

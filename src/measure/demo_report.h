@@ -1,0 +1,35 @@
+// The page of `make demo`: one model, fitted into less memory, told to a stranger.
+//
+// What: the command fills a `DemoStory`; `build_demo_report` makes the Report. Parts left empty
+//   (no answers, no speeds, no layer bits) leave out their section.
+// Units: bytes, tokens/s, seconds.
+// Threads: pure function.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "measure/report.h"
+
+namespace checkbit {
+
+/// The same prompt to both models, greedy.
+struct AnswerPair {
+  std::string prompt;
+  std::string original;
+  std::string fitted;
+};
+
+struct DemoStory {
+  std::string title_name;  ///< the model as people call it: "SmolLM2 135M"
+  /// `model` is the fitted file, `reference` the original; `command` that of the measurement.
+  ComparisonStory comparison;
+  std::vector<AnswerPair> answers;
+  std::vector<std::string> commands;  ///< all steps of the demo, in order
+  double demo_seconds = 0;            ///< 0: not said
+};
+
+/// Precondition: the comparison has a reference. Speeds are taken from ModelFacts::records.
+Report build_demo_report(const DemoStory& story);
+
+}  // namespace checkbit
