@@ -50,7 +50,7 @@ def compare(label, model, float_model, context):
 def check_random():
     """Every random model, with its weight types replaced by F32."""
     with tempfile.TemporaryDirectory() as folder:
-        for recipe in TINY + RANDOM:
+        for recipe in (recipe for recipe in TINY + RANDOM if recipe.in_peer):
             model = os.path.join(folder, recipe.name + ".gguf")
             write_model(model, dataclasses.replace(recipe, types=("F32",), embedding_type="F32"))
             yield compare(recipe.name, model, model, RANDOM_CONTEXT)

@@ -22,7 +22,7 @@ MODEL = "smollm2-135m"
 TYPES = ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL", "Q4_K_M", "Q5_K_S", "Q6_K", "F16")
 WIDE_MODEL = "qwen2.5-coder-1.5b"  # its rows are multiples of 256, so K types fit
 WIDE_TYPES = ("Q3_K_M",)
-OWN_TYPES = ("G2_32", "G3_32", "G4_32")
+OWN_TYPES = ("CB2", "CB3", "CB4")
 SIGNALLED = 128  # exit statuses from here on, or negative, are crashes
 
 

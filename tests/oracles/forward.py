@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from gguf import GGUFReader
-from gguf.quants import dequantize
 
+import format_oracle
+import own_formats
 import rotary
 
 OUTPUT_ROWS_AT_ONCE = 8192
@@ -55,6 +56,8 @@ class Model:
         """Opens the file; refuses architectures it does not know."""
         self.reader = GGUFReader(path)
         self.tensors = {tensor.name: tensor for tensor in self.reader.tensors}
+        own = (self.field(f"checkbit.tensor.{key}", []) for key in ("names", "formats"))
+        self.own_formats = dict(zip(*own, strict=True))
         self.architecture = self.field("general.architecture")
         if self.architecture not in FAMILIES:
             raise ValueError(f"{path}: architecture {self.architecture!r} has no oracle")
@@ -92,9 +95,14 @@ class Model:
         )
 
     def rows(self, name, selection=slice(None)):
-        """Decoded rows of a matrix as float64."""
-        tensor = self.tensors[name]
-        return dequantize(tensor.data[selection], tensor.tensor_type).astype(np.float64)
+        """Decoded rows of a matrix as float64, or a vector."""
+        data = self.tensors[name].data[selection]
+        if name in self.own_formats:
+            flat = own_formats.dequantize(data, self.own_formats[name])
+        else:
+            flat = format_oracle.dequantize(data, self.tensors[name].tensor_type.name)
+        shape = (len(data), -1) if data.ndim > 1 else (-1,)
+        return flat.astype(np.float64).reshape(shape)
 
     def optional(self, name):
         """A decoded tensor, or None when the file does not have it."""

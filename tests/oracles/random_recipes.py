@@ -24,6 +24,7 @@ class Recipe:
     tied: bool = True
     rope_base: float = 10000.0
     llama3_divisors: bool = False
+    in_peer: bool = True  # llama.cpp reads all of its metadata
     extra: dict = field(default_factory=dict)  # metadata without the architecture's prefix
 
     @property
@@ -203,5 +204,33 @@ RANDOM = (
             "rope.scaling.type": "linear",
             "rope.scaling.factor": 8.0,
         },
+    ),
+    Recipe(
+        "qwen2-yarn",
+        "qwen2",
+        "YaRN over half-split pairs",
+        21,
+        embedding_type="F32",
+        tied=False,
+        rope_base=1e4,
+        extra=YARN,
+    ),
+    Recipe(
+        "qwen3-unscaled",
+        "qwen3",
+        "a scaling factor that type none switches off",
+        22,
+        embedding_type="F32",
+        extra={"rope.scaling.type": "none", "rope.scaling.factor": 4.0},
+    ),
+    Recipe(
+        "llama-yarn-keys",
+        "llama",
+        "YaRN with its ends in the metadata",
+        23,
+        embedding_type="F32",
+        rope_base=100.0,
+        in_peer=False,
+        extra={**YARN, "rope.scaling.yarn_beta_fast": 16.0, "rope.scaling.yarn_beta_slow": 2.0},
     ),
 )
