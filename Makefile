@@ -1,13 +1,53 @@
-# What a newcomer types. `make` builds, `make demo` shows, `make test` proves; CONTRIBUTING.md lists the rest.
+# What a newcomer types: `make` builds, `make demo` shows, `make test` proves. `make help` lists the rest.
 .DEFAULT_GOAL := build
 BUILD := build/release
+PREFIX ?= /usr/local
+CHECKBIT_NO_SETUP ?=
+FUZZ_SECONDS ?= 60
+JOBS ?= $(shell nproc)
+# Tests and oracles find pulled models where the programs do.
+export CHECKBIT_NO_SETUP
 
-.PHONY: build setup test demo
-build: setup
-	@cmake --preset release >/dev/null && cmake --build $(BUILD)
+.PHONY: build setup demo model test asan tsan fuzz check-oracles reference format install clean help
 
-setup:
-	@tools/setup
+build: setup ## build build/release/checkbit (the default)
+	@cmake --preset release >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS)
 
-test: build
-	@ctest --test-dir $(BUILD) --output-on-failure -j2
+setup: ## install the missing Debian packages of tools/packages.txt
+	@tools/setup build test
+
+test: build model ## build, fetch the 98 MB test model, run every test
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+model: build
+	@$(BUILD)/checkbit pull smollm2-135m
+
+asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@tools/sanitize asan-ubsan
+
+tsan: ## the tests of what runs in threads under ThreadSanitizer
+	@tools/sanitize tsan
+
+fuzz: ## every fuzz target for FUZZ_SECONDS (60)
+	@tools/fuzz $(FUZZ_SECONDS)
+
+check-oracles: build ## compare with gguf, numpy, jinja2 and llama.cpp (builds the last; all four models)
+	@for name in smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b; do $(BUILD)/checkbit pull $$name || exit 1; done
+	@$$(tools/oracle_venv) tests/oracles/check_all.py
+
+reference: build ## write docs/reference.md from the commands' help
+	@$(BUILD)/checkbit help --markdown > docs/reference.md
+
+format: ## clang-format over src/
+	@tools/setup ci
+	@find src -name '*.cpp' -o -name '*.h' | xargs clang-format-14 -i
+
+install: build ## install program and completions under PREFIX (/usr/local)
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean: ## remove build/ and out/
+	@rm -rf build out
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
