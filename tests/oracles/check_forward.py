@@ -24,6 +24,7 @@ FLOAT_LIMIT = 1e-3
 DIVERGENCE_LIMIT = 0.01  # nats, 8-bit activations on real models; llama.cpp's own is 0.002 to 0.003
 RANDOM_DIVERGENCE_LIMIT = 0.03  # flat random weights have no structure that absorbs rounding
 RANDOM_TOKENS = 160
+OWN_MODEL, OWN_TYPES, OWN_TOKENS = "smollm2-135m", ("CB2", "CB3", "CB4"), 32
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,12 @@ REAL = (
     Case("qwen2.5-coder-0.5b", 333, 24),
     Case("qwen2.5-coder-1.5b", 24, 24),
 )
+
+
+def test_tokens(model, count):
+    """The first tokens of the test text, as llama.cpp splits it."""
+    with open(common.text_path(), encoding="utf-8") as file:
+        return peer.tokenize(model, file.read(8 * count))[:count]
 
 
 def oracle_logits(model, tokens, positions):
@@ -89,11 +96,9 @@ def compare(label, model, tokens, compared, divergence_limit):
 
 def check_real():
     """The catalogue's models on the test text."""
-    with open(common.text_path(), encoding="utf-8") as file:
-        text = file.read(8192)
     for case in REAL:
         model = common.model_path(case.model)
-        tokens = peer.tokenize(model, text)[: case.tokens]
+        tokens = test_tokens(model, case.tokens)
         label = f"{case.model} to {case.tokens}"
         yield from compare(label, model, tokens, case.compared, DIVERGENCE_LIMIT)
 
@@ -109,5 +114,17 @@ def check_random():
             yield from compare(recipe.name, model, tokens, len(tokens), RANDOM_DIVERGENCE_LIMIT)
 
 
+def check_own():
+    """A model in our own number formats, which only Checkbit and the oracle read."""
+    source = common.model_path(OWN_MODEL)
+    tokens = test_tokens(source, OWN_TOKENS)
+    with tempfile.TemporaryDirectory() as folder:
+        for type_name in OWN_TYPES:
+            model = os.path.join(folder, type_name + ".gguf")
+            common.checkbit("quantize", source, "-o", model, "--type", type_name)
+            label = f"{OWN_MODEL} {type_name}"
+            yield from compare(label, model, tokens, len(tokens), DIVERGENCE_LIMIT)
+
+
 if __name__ == "__main__":
-    common.main(__doc__, [check_random, check_real])
+    common.main(__doc__, [check_random, check_real, check_own])
