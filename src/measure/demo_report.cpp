@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "report/number.h"
@@ -89,15 +90,14 @@ Section answers_section(const DemoStory& story) {
 
 std::string lead_of(const DemoStory& story) {
   const ComparisonStory& comparison = story.comparison;
-  const ModelFacts& original = *comparison.reference;
-  const std::string bits = comparison.model.bits_per_weight > 0
-                               ? fmt::format(", {} bits per weight",
-                                             print_quantity(comparison.model.bits_per_weight, ""))
-                               : "";
-  return fmt::format("{} takes {}. Checkbit fitted it into {}{}. {}", story.title_name,
-                     bytes_in_words(original.file_bytes),
-                     bytes_in_words(comparison.model.file_bytes), bits,
-                     describe_change(comparison));
+  const double saved = 1 - static_cast<double>(comparison.model.file_bytes) /
+                               static_cast<double>(comparison.reference->file_bytes);
+  const double bits = comparison.model.bits_per_weight;
+  return fmt::format("{} takes {}. Checkbit fitted it into {}, {} {}{}.", story.title_name,
+                     bytes_in_words(comparison.reference->file_bytes),
+                     bytes_in_words(comparison.model.file_bytes),
+                     print_quantity(std::abs(saved), "share"), saved >= 0 ? "less" : "more",
+                     bits > 0 ? ", at " + print_quantity(bits, "bits") + " per weight" : "");
 }
 
 void add_speeds(const ComparisonStory& comparison, Report& report) {
@@ -124,7 +124,9 @@ Report build_demo_report(const DemoStory& story) {
                              bytes_in_words(comparison.model.file_bytes));
   report.lead = lead_of(story);
   report.opening.emplace_back(opening_figures(comparison));
-  report.sections.push_back({"What it cost", quality_charts(comparison)});
+  Section cost{"What it cost", quality_charts(comparison)};
+  cost.blocks.insert(cost.blocks.begin(), Paragraph{describe_change(comparison)});
+  report.sections.push_back(std::move(cost));
   if (!story.answers.empty()) report.sections.push_back(answers_section(story));
   if (std::vector<Block> sizes = size_charts(comparison); !sizes.empty()) {
     report.sections.push_back({"Where the bytes went", std::move(sizes)});

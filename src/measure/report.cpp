@@ -159,10 +159,10 @@ std::vector<Block> size_charts(const ComparisonStory& story) {
     blocks.emplace_back(Chart{"Bytes by tensor type", svg_stacks(stacks, "bytes"), caption});
   }
   if (!story.layer_bits.empty()) {
-    blocks.emplace_back(
-        Chart{"Bits per weight, layer by layer",
-              svg_strips(story.layer_bits, "bits", "first layer", "last layer"),
-              "Darker cells keep more bits. Each row is one kind of tensor, each cell one layer."});
+    blocks.emplace_back(Chart{
+        "Bits per weight, layer by layer",
+        svg_strips(story.layer_bits, "bits", "first layer", "last layer"),
+        "A stronger colour means more bits. Each row is one kind of tensor, each cell one layer."});
   }
   return blocks;
 }
