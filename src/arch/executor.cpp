@@ -1,0 +1,236 @@
+#include "arch/executor.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace checkbit {
+namespace {
+
+constexpr std::int64_t kLanes = 16;
+std::int64_t padded(std::int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+
+std::int64_t slot_size(Slot slot, const Hyperparameters& h) {
+  switch (slot) {
+    case Slot::residual:
+    case Slot::normed:
+    case Slot::branch: return h.embedding;
+    case Slot::query: return h.size_of(Dimension::queries);
+    case Slot::key: return h.size_of(Dimension::keys);
+    case Slot::value: return h.size_of(Dimension::values);
+    case Slot::attended: return h.size_of(Dimension::attended);
+    case Slot::gate:
+    case Slot::up: return h.feed_forward;
+    case Slot::logits: return h.vocabulary;
+    case Slot::none: return 0;
+  }
+  return 0;
+}
+
+}  // namespace
+
+Result<Executor> Executor::create(const Model& model, const Kernels& kernels, ThreadPool& pool, std::int64_t max_batch,
+                                  std::int64_t max_logits) {
+  CB_CHECK(max_batch >= 1 && max_logits >= 1 && max_logits <= max_batch);
+  Executor executor(model, kernels, pool);
+  executor.max_batch_ = max_batch;
+  executor.max_logits_ = max_logits;
+  CB_TRY_STATUS(executor.allocate());
+  CB_TRY_STATUS(executor.allocate_quantized());
+  return executor;
+}
+
+Status Executor::allocate() {
+  const Hyperparameters& h = model_->hyperparameters();
+  for (int s = 0; s < kSlotCount; ++s) {
+    Buffer& buffer = buffers_[s];
+    const Slot slot = static_cast<Slot>(s);
+    buffer.size = slot_size(slot, h);
+    buffer.stride = padded(buffer.size);
+    const std::int64_t rows = slot == Slot::logits ? max_logits_ : max_batch_;
+    CB_TRY(buffer.data, AlignedBuffer::allocate(static_cast<std::size_t>(rows * buffer.stride) * sizeof(float),
+                                                "activations"));
+  }
+  ropes_.emplace_back(h.rope, model_->vector(Role::rope_factors));
+  if (h.sliding_window > 0) ropes_.emplace_back(h.local_rope, nullptr);
+  const std::size_t table_floats = ropes_.size() * static_cast<std::size_t>(max_batch_ * 2 * ropes_[0].pairs());
+  CB_TRY(rope_tables_, AlignedBuffer::allocate(table_floats * sizeof(float), "rotary tables"));
+  score_scratch_.resize(static_cast<std::size_t>(pool_->size()));
+  pack_scratch_.resize(static_cast<std::size_t>(pool_->size()));
+  return {};
+}
+
+Status Executor::allocate_quantized() {
+  const Hyperparameters& h = model_->hyperparameters();
+  std::size_t scratch_bytes = 0;
+  std::int64_t widest = 0;
+  std::vector<int> groups;
+  for (int r = 0; r < kRoleCount; ++r) {
+    const Role role = static_cast<Role>(r);
+    const std::int64_t layers = role_info(role).per_layer() ? h.layers : 1;
+    for (std::int64_t layer = 0; layer < layers; ++layer) {
+      const PackedMatrix* matrix = model_->matrix(role, layer);
+      if (matrix == nullptr) continue;
+      scratch_bytes = std::max(scratch_bytes, matrix->scratch_bytes());
+      if (!matrix->quantizes()) continue;
+      widest = std::max(widest, matrix->columns());
+      if (std::ranges::find(groups, matrix->activation_elements()) == groups.end()) {
+        groups.push_back(matrix->activation_elements());
+      }
+    }
+  }
+  for (const int group : groups) {
+    QuantizedBuffer buffer;
+    buffer.group = group;
+    const auto elements = static_cast<std::size_t>(max_batch_ * widest);
+    CB_TRY(buffer.q, AlignedBuffer::allocate(elements, "quantized activations"));
+    CB_TRY(buffer.scales, AlignedBuffer::allocate(elements / static_cast<std::size_t>(group) * 4 + 64, "activation scales"));
+    CB_TRY(buffer.sums, AlignedBuffer::allocate(elements / 16 * 4 + 64, "activation sums"));
+    quantized_.push_back(std::move(buffer));
+  }
+  for (AlignedBuffer& scratch : pack_scratch_) {
+    CB_TRY(scratch, AlignedBuffer::allocate(scratch_bytes, "packing scratch"));
+  }
+  return {};
+}
+
+std::uint64_t Executor::buffer_bytes() const {
+  std::uint64_t bytes = rope_tables_.size();
+  for (const Buffer& b : buffers_) bytes += b.data.size();
+  for (const QuantizedBuffer& b : quantized_) bytes += b.q.size() + b.scales.size() + b.sums.size();
+  for (const AlignedBuffer& b : pack_scratch_) bytes += b.size();
+  for (const AlignedBuffer& b : score_scratch_) bytes += b.size();
+  return bytes;
+}
+
+Status Executor::check_batch(std::span<const BatchToken> batch, std::int64_t& n_logits) const {
+  if (batch.empty() || static_cast<std::int64_t>(batch.size()) > max_batch_) {
+    return fail(ErrorKind::invalid, "a batch of {} tokens is not in 1..{}", batch.size(), max_batch_);
+  }
+  n_logits = 0;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const BatchToken& b = batch[i];
+    CB_CHECK(b.sequence != nullptr);
+    if (b.token < 0 || b.token >= model_->hyperparameters().vocabulary) {
+      return fail(ErrorKind::invalid, "token id {} is not in the vocabulary of {}", b.token,
+                  model_->hyperparameters().vocabulary);
+    }
+    n_logits += b.wants_logits ? 1 : 0;
+    const auto ahead = std::ranges::count_if(batch.first(i + 1), [&](const BatchToken& o) { return o.sequence == b.sequence; });
+    if (b.sequence->length() + ahead > b.sequence->capacity()) {
+      return fail(ErrorKind::invalid, "the context of {} tokens is full", b.sequence->capacity());
+    }
+  }
+  if (n_logits > max_logits_) {
+    return fail(ErrorKind::invalid, "{} tokens ask for logits, at most {} can", n_logits, max_logits_);
+  }
+  return {};
+}
+
+void Executor::place_tokens(std::span<const BatchToken> batch) {
+  positions_.clear();
+  caches_.clear();
+  tokens_.clear();
+  std::int64_t furthest = 0;
+  for (const BatchToken& b : batch) {
+    positions_.push_back(b.sequence->length());
+    furthest = std::max(furthest, b.sequence->length());
+    b.sequence->extend(1);
+    caches_.push_back(b.sequence);
+    tokens_.push_back(b.token);
+  }
+  const std::int64_t pairs = ropes_[0].pairs();
+  for (std::size_t r = 0; r < ropes_.size(); ++r) {
+    for (std::size_t t = 0; t < batch.size(); ++t) {
+      float* table = rope_tables_.as<float>() + (r * static_cast<std::size_t>(max_batch_) + t) * 2 * static_cast<std::size_t>(pairs);
+      ropes_[r].table(positions_[t], table, table + pairs);
+    }
+  }
+  if (furthest + 64 > score_capacity_) score_capacity_ = padded(std::max<std::int64_t>(furthest + 64, 2 * score_capacity_));
+}
+
+Result<LogitsView> Executor::evaluate(std::span<const BatchToken> batch) {
+  std::int64_t n_logits = 0;
+  CB_TRY_STATUS(check_batch(batch, n_logits));
+  const FloatEnvironment environment;
+  place_tokens(batch);
+  const Hyperparameters& h = model_->hyperparameters();
+  const auto score_bytes = static_cast<std::size_t>(score_capacity_ * (h.heads / h.key_value_heads)) * sizeof(float);
+  for (AlignedBuffer& scratch : score_scratch_) {
+    if (scratch.size() >= score_bytes) continue;
+    CB_TRY(scratch, AlignedBuffer::allocate(score_bytes, "attention scores"));
+  }
+  const Architecture& architecture = model_->architecture();
+  n_tokens_ = static_cast<std::int64_t>(batch.size());
+  run_steps(architecture.prologue, -1);
+  for (std::int64_t layer = 0; layer < h.layers; ++layer) run_steps(architecture.layer, layer);
+  const Buffer& logits = buffers_[static_cast<int>(Slot::logits)];
+  if (n_logits > 0) {
+    keep_wanted(batch);
+    n_tokens_ = n_logits;
+    run_steps(architecture.epilogue, -1);
+  }
+  return LogitsView{logits.data.as<float>(), n_logits, logits.size, logits.stride};
+}
+
+void Executor::keep_wanted(std::span<const BatchToken> batch) {
+  const Buffer& residual = buffers_[static_cast<int>(Slot::residual)];
+  std::int64_t kept = 0;
+  for (std::size_t t = 0; t < batch.size(); ++t) {
+    if (!batch[t].wants_logits) continue;
+    if (kept != static_cast<std::int64_t>(t)) {
+      std::memcpy(residual.row(kept), residual.row(static_cast<std::int64_t>(t)),
+                  static_cast<std::size_t>(residual.stride) * sizeof(float));
+    }
+    ++kept;
+  }
+}
+
+void Executor::run_steps(std::span<const Step> steps, std::int64_t layer) {
+  for (std::size_t i = 0; i < steps.size();) {
+    const std::size_t count = linear_group(steps, i);
+    const auto group = steps.subspan(i, count);
+    notify(group, layer, false);
+    if (group[0].kind == StepKind::linear) {
+      run_linears(group, layer);
+    } else {
+      run_step(group[0], layer);
+    }
+    notify(group, layer, true);
+    i += count;
+  }
+}
+
+/// Linear steps that read the same buffer and stand together run as one: one barrier, one
+/// quantization of the input.
+std::size_t Executor::linear_group(std::span<const Step> steps, std::size_t first) const {
+  std::size_t end = first + 1;
+  if (steps[first].kind != StepKind::linear) return 1;
+  while (end < steps.size() && steps[end].kind == StepKind::linear && steps[end].in == steps[first].in &&
+         steps[end].out != steps[first].in) {
+    ++end;
+  }
+  return end - first;
+}
+
+StepView Executor::view(const Step& step, std::int64_t layer) {
+  StepView v{.step = step, .layer = layer, .n_tokens = n_tokens_};
+  if (step.in != Slot::none) {
+    const Buffer& in = buffers_[static_cast<int>(step.in)];
+    v.in = in.row(0);
+    v.in_size = in.size;
+    v.in_stride = in.stride;
+  }
+  const Buffer& out = buffers_[static_cast<int>(step.out)];
+  v.out = out.row(0);
+  v.out_size = out.size;
+  v.out_stride = out.stride;
+  return v;
+}
+
+void Executor::notify(std::span<const Step> steps, std::int64_t layer, bool after) {
+  for (StepObserver* observer : observers_) {
+    for (const Step& step : steps) after ? observer->after(view(step, layer)) : observer->before(view(step, layer));
+  }
+}
+
+}  // namespace checkbit

@@ -1,0 +1,128 @@
+// Runs any architecture's steps over a batch of tokens.
+//
+// What: a batch is a list of (sequence, token); tokens of one sequence are consecutive positions in
+//   batch order. Logits come back for the tokens that ask for them. A token's logits are the same
+//   bits whatever the batch, the threads or the instruction set (docs/numerics.md).
+// Observers see every step's input and output: calibration, profiling and guarding hook in here.
+// Errors: invalid (token id out of range, context full, batch too large), memory.
+// Threads: one call at a time per executor.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "arch/kv_cache.h"
+#include "arch/model.h"
+#include "arch/rope.h"
+
+namespace checkbit {
+
+struct BatchToken {
+  KvCache* sequence = nullptr;
+  std::int32_t token = 0;
+  bool wants_logits = false;
+};
+
+/// What a step did, for observers. Rows are [tokens][stride], `size` floats of each are used.
+struct StepView {
+  const Step& step;
+  std::int64_t layer;              ///< -1 outside the layers
+  std::int64_t n_tokens;
+  const float* in = nullptr;       ///< null when the step has no input buffer
+  std::int64_t in_size = 0;
+  std::int64_t in_stride = 0;
+  float* out = nullptr;            ///< writable: emulation and injection may change it
+  std::int64_t out_size = 0;
+  std::int64_t out_stride = 0;
+};
+
+class StepObserver {
+ public:
+  virtual ~StepObserver() = default;
+  virtual void before(const StepView&) {}
+  virtual void after(const StepView&) {}
+};
+
+/// Logits of the tokens that asked, in batch order; valid until the next evaluate.
+struct LogitsView {
+  const float* data = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t vocabulary = 0;
+  std::int64_t stride = 0;
+  std::span<const float> row(std::int64_t i) const {
+    return {data + i * stride, static_cast<std::size_t>(vocabulary)};
+  }
+};
+
+class Executor {
+ public:
+  /// `max_batch` tokens at most per call, `max_logits` of them with logits; buffers are allocated here.
+  static Result<Executor> create(const Model& model, const Kernels& kernels, ThreadPool& pool, std::int64_t max_batch,
+                                 std::int64_t max_logits);
+
+  /// On success every sequence has grown by its tokens. On error nothing has changed.
+  Result<LogitsView> evaluate(std::span<const BatchToken> batch);
+
+  void add_observer(StepObserver* observer) { observers_.push_back(observer); }
+  void clear_observers() { observers_.clear(); }
+  std::int64_t max_batch() const { return max_batch_; }
+  std::int64_t max_logits() const { return max_logits_; }
+  std::uint64_t buffer_bytes() const;
+
+ private:
+  struct Buffer {
+    std::int64_t size = 0;
+    std::int64_t stride = 0;
+    AlignedBuffer data;
+    float* row(std::int64_t token) const { return data.as<float>() + token * stride; }
+  };
+  /// 8-bit activations in one group size, reused by every layer.
+  struct QuantizedBuffer {
+    int group = 0;
+    AlignedBuffer q, scales, sums;
+  };
+
+  Executor(const Model& model, const Kernels& kernels, ThreadPool& pool) : model_(&model), kernels_(&kernels), pool_(&pool) {}
+  Status allocate();
+  Status allocate_quantized();
+  Status check_batch(std::span<const BatchToken> batch, std::int64_t& n_logits) const;
+  void place_tokens(std::span<const BatchToken> batch);
+  void run_steps(std::span<const Step> steps, std::int64_t layer);
+  void run_step(const Step& step, std::int64_t layer);
+  std::size_t linear_group(std::span<const Step> steps, std::size_t first) const;
+  void run_linears(std::span<const Step> steps, std::int64_t layer);
+  void multiply_range(std::span<const Step> steps, std::int64_t layer, std::int64_t begin, std::int64_t end, int thread);
+  void quantize_input(const Step& step, int group);
+  void embed(const Step& step);
+  void head_norm(const Step& step, std::int64_t layer);
+  void apply_rope(const Step& step, std::int64_t layer);
+  void attention(const Step& step, std::int64_t layer);
+  void attend_item(const Step& step, std::int64_t layer, std::int64_t token, std::int64_t head, int thread);
+  void keep_wanted(std::span<const BatchToken> batch);
+  template <class F>
+  void for_tokens(F&& f);
+  StepView view(const Step& step, std::int64_t layer);
+  void notify(std::span<const Step> steps, std::int64_t layer, bool after);
+
+  const Model* model_;
+  const Kernels* kernels_;
+  ThreadPool* pool_;
+  std::int64_t max_batch_ = 0;
+  std::int64_t max_logits_ = 0;
+  std::int64_t n_tokens_ = 0;       ///< rows in use by the step that runs
+  Buffer buffers_[kSlotCount];
+  std::vector<QuantizedBuffer> quantized_;
+  std::vector<AlignedBuffer> pack_scratch_;   ///< one per thread
+  std::vector<AlignedBuffer> score_scratch_;  ///< one per thread
+  std::int64_t score_capacity_ = 0;
+  std::vector<Rope> ropes_;         ///< global, then local
+  AlignedBuffer rope_tables_;       ///< [ropes][max_batch][2][pairs]
+  std::vector<std::int64_t> positions_;
+  std::vector<KvCache*> caches_;
+  std::vector<std::int32_t> tokens_;
+  std::vector<StepObserver*> observers_;
+};
+
+}  // namespace checkbit

@@ -1,0 +1,190 @@
+// The steps of the executor, one function each.
+
+#include <algorithm>
+
+#include "arch/executor.h"
+
+namespace checkbit {
+
+/// f(token) for every token, on all threads when there are enough of them to be worth a barrier.
+template <class F>
+void Executor::for_tokens(F&& f) {
+  constexpr std::int64_t kWorthwhile = 4;
+  if (n_tokens_ < kWorthwhile) {
+    for (std::int64_t t = 0; t < n_tokens_; ++t) f(t);
+    return;
+  }
+  pool_->for_ranges(n_tokens_, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) f(t);
+  });
+}
+
+void Executor::run_step(const Step& step, std::int64_t layer) {
+  const Hyperparameters& h = model_->hyperparameters();
+  const Buffer& out = buffers_[static_cast<int>(step.out)];
+  const Buffer& in = buffers_[static_cast<int>(step.in == Slot::none ? step.out : step.in)];
+  switch (step.kind) {
+    case StepKind::embed: return embed(step);
+    case StepKind::head_norm: return head_norm(step, layer);
+    case StepKind::rope: return apply_rope(step, layer);
+    case StepKind::attention: return attention(step, layer);
+    case StepKind::linear: return run_linears({&step, 1}, layer);
+    case StepKind::scale:
+      return for_tokens([&](std::int64_t t) { kernels_->scale(h.embedding_scale, out.size, out.row(t)); });
+    case StepKind::rms_norm: {
+      const float* weight = model_->vector(step.weight, layer);
+      return for_tokens([&](std::int64_t t) { kernels_->rms_norm(in.row(t), weight, h.norm_epsilon, in.size, out.row(t)); });
+    }
+    case StepKind::silu_multiply:
+    case StepKind::gelu_multiply: {
+      const Buffer& second = buffers_[static_cast<int>(step.second)];
+      const auto kernel = step.kind == StepKind::silu_multiply ? kernels_->silu_multiply : kernels_->gelu_multiply;
+      return for_tokens([&](std::int64_t t) { kernel(in.row(t), second.row(t), in.size, out.row(t)); });
+    }
+    case StepKind::add:
+      return for_tokens([&](std::int64_t t) { kernels_->add(in.row(t), in.size, out.row(t)); });
+    case StepKind::softcap:
+      if (h.final_softcap > 0) {
+        for_tokens([&](std::int64_t t) { kernels_->softcap(h.final_softcap, out.size, out.row(t)); });
+      }
+      return;
+  }
+}
+
+void Executor::embed(const Step& step) {
+  const PackedMatrix* table = model_->matrix(step.weight);
+  const Buffer& out = buffers_[static_cast<int>(step.out)];
+  for_tokens([&](std::int64_t t) { table->decode_row(tokens_[static_cast<std::size_t>(t)], out.row(t)); });
+}
+
+void Executor::head_norm(const Step& step, std::int64_t layer) {
+  const Hyperparameters& h = model_->hyperparameters();
+  const Buffer& out = buffers_[static_cast<int>(step.out)];
+  const float* weight = model_->vector(step.weight, layer);
+  for_tokens([&](std::int64_t t) {
+    for (std::int64_t at = 0; at < out.size; at += h.head_size) {
+      kernels_->rms_norm(out.row(t) + at, weight, h.norm_epsilon, h.head_size, out.row(t) + at);
+    }
+  });
+}
+
+void Executor::apply_rope(const Step& step, std::int64_t layer) {
+  const Hyperparameters& h = model_->hyperparameters();
+  const Buffer& out = buffers_[static_cast<int>(step.out)];
+  const std::size_t which = h.is_sliding(layer) ? 1 : 0;
+  const std::int64_t pairs = ropes_[which].pairs();
+  for_tokens([&](std::int64_t t) {
+    const float* table = rope_tables_.as<float>() + (static_cast<std::int64_t>(which) * max_batch_ + t) * 2 * pairs;
+    for (std::int64_t at = 0; at < out.size; at += h.head_size) {
+      rotate(out.row(t) + at, pairs, model_->architecture().pairing, table, table + pairs);
+    }
+  });
+}
+
+void Executor::attention(const Step& step, std::int64_t layer) {
+  const Hyperparameters& h = model_->hyperparameters();
+  const Buffer& key = buffers_[static_cast<int>(Slot::key)];
+  const Buffer& value = buffers_[static_cast<int>(Slot::value)];
+  for_tokens([&](std::int64_t t) {
+    const auto token = static_cast<std::size_t>(t);
+    for (std::int64_t head = 0; head < h.key_value_heads; ++head) {
+      KeyValueStore s;
+      s.key = key.row(t) + head * h.head_size;
+      s.value = value.row(t) + head * h.value_size;
+      s.head_size = h.head_size;
+      s.value_size = h.value_size;
+      s.position = positions_[token];
+      s.keys = caches_[token]->keys(layer, head);
+      s.values = caches_[token]->values(layer, head);
+      kernels_->store_key_value(s);
+    }
+  });
+  // Items are dealt round robin: later tokens attend to more positions than earlier ones.
+  const std::int64_t items = n_tokens_ * h.key_value_heads;
+  const auto deal = [&](int thread, int threads) {
+    for (std::int64_t item = thread; item < items; item += threads) {
+      attend_item(step, layer, item / h.key_value_heads, item % h.key_value_heads, thread);
+    }
+  };
+  if (items == 1) return deal(0, 1);
+  pool_->run(deal);
+}
+
+void Executor::attend_item(const Step& step, std::int64_t layer, std::int64_t token, std::int64_t head, int thread) {
+  const Hyperparameters& h = model_->hyperparameters();
+  const std::int64_t position = positions_[static_cast<std::size_t>(token)];
+  const KvCache& cache = *caches_[static_cast<std::size_t>(token)];
+  AttentionArguments a;
+  a.n_heads = h.heads / h.key_value_heads;
+  a.head_size = h.head_size;
+  a.value_size = h.value_size;
+  a.queries = buffers_[static_cast<int>(step.in)].row(token) + head * a.n_heads * h.head_size;
+  a.out = buffers_[static_cast<int>(step.out)].row(token) + head * a.n_heads * h.value_size;
+  a.keys = cache.keys(layer, head);
+  a.values = cache.values(layer, head);
+  a.last_position = position;
+  a.first_position = h.is_sliding(layer) ? std::max<std::int64_t>(0, position - h.sliding_window + 1) : 0;
+  a.scale = h.attention_scale;
+  a.softcap = h.attention_softcap;
+  a.scores = score_scratch_[static_cast<std::size_t>(thread)].as<float>();
+  a.score_stride = score_capacity_;
+  kernels_->attend(a);
+}
+
+void Executor::quantize_input(const Step& step, int group) {
+  const auto found = std::ranges::find(quantized_, group, &QuantizedBuffer::group);
+  CB_CHECK(found != quantized_.end());
+  const Buffer& in = buffers_[static_cast<int>(step.in)];
+  for_tokens([&](std::int64_t t) {
+    kernels_->quantize_activations(in.row(t), in.size, group, found->q.as<std::int8_t>() + t * in.size,
+                                   found->scales.as<float>() + t * (in.size / group),
+                                   found->sums.as<std::int32_t>() + t * (in.size / 16));
+  });
+}
+
+void Executor::run_linears(std::span<const Step> steps, std::int64_t layer) {
+  std::int64_t panels = 0;
+  int done_groups[8] = {};
+  int n_done = 0;
+  for (const Step& step : steps) {
+    const PackedMatrix* matrix = model_->matrix(step.weight, layer);
+    panels += matrix->panels();
+    if (!matrix->quantizes()) continue;
+    const int group = matrix->activation_elements();
+    if (std::find(done_groups, done_groups + n_done, group) != done_groups + n_done) continue;
+    quantize_input(step, group);
+    done_groups[n_done++] = group;
+  }
+  pool_->run([&](int thread, int threads) {
+    multiply_range(steps, layer, panels * thread / threads, panels * (thread + 1) / threads, thread);
+  });
+}
+
+/// Panels [begin, end) of the steps' matrices laid end to end.
+void Executor::multiply_range(std::span<const Step> steps, std::int64_t layer, std::int64_t begin, std::int64_t end,
+                              int thread) {
+  for (const Step& step : steps) {
+    const PackedMatrix* matrix = model_->matrix(step.weight, layer);
+    const std::int64_t first = std::max<std::int64_t>(begin, 0);
+    const std::int64_t last = std::min(end, matrix->panels());
+    begin -= matrix->panels();
+    end -= matrix->panels();
+    if (first >= last) continue;
+    const Buffer& in = buffers_[static_cast<int>(step.in)];
+    const Buffer& out = buffers_[static_cast<int>(step.out)];
+    ActivationRows x{in.row(0), in.stride, n_tokens_, {}};
+    if (matrix->quantizes()) {
+      const auto found = std::ranges::find(quantized_, matrix->activation_elements(), &QuantizedBuffer::group);
+      x.quantized = {found->q.as<std::int8_t>(), found->scales.as<float>(), found->sums.as<std::int32_t>()};
+    }
+    matrix->multiply(*kernels_, x, first, last, out.row(0), out.stride, pack_scratch_[static_cast<std::size_t>(thread)].data());
+    if (step.bias == Role::none) continue;
+    const float* bias = model_->vector(step.bias, layer);
+    if (bias == nullptr) continue;
+    const std::int64_t row_begin = first * kPanelRows;
+    const std::int64_t row_end = std::min(last * kPanelRows, out.size);
+    for (std::int64_t t = 0; t < n_tokens_; ++t) kernels_->add(bias + row_begin, row_end - row_begin, out.row(t) + row_begin);
+  }
+}
+
+}  // namespace checkbit

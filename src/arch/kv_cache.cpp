@@ -1,0 +1,44 @@
+#include "arch/kv_cache.h"
+
+namespace checkbit {
+namespace {
+constexpr std::int64_t kLanes = 16;
+std::int64_t rounded(std::int64_t capacity) { return (capacity + kLanes - 1) / kLanes * kLanes; }
+}  // namespace
+
+std::uint64_t KvCache::bytes_for(const Hyperparameters& h, std::int64_t capacity) {
+  return static_cast<std::uint64_t>(rounded(capacity)) * static_cast<std::uint64_t>(h.layers * h.key_value_heads) *
+         static_cast<std::uint64_t>(h.head_size + h.value_size) * sizeof(std::uint16_t);
+}
+
+Result<KvCache> KvCache::create(const Hyperparameters& h, std::int64_t capacity) {
+  constexpr std::int64_t kLargest = std::int64_t{1} << 30;
+  if (capacity < 1 || capacity > kLargest) {
+    return fail(ErrorKind::invalid, "a context of {} tokens is not in 1..{}", capacity, kLargest);
+  }
+  KvCache cache;
+  cache.capacity_ = rounded(capacity);
+  cache.heads_ = h.key_value_heads;
+  cache.key_size_ = cache.capacity_ * h.head_size;
+  cache.value_size_ = cache.capacity_ * h.value_size;
+  CB_TRY(cache.data_, AlignedBuffer::allocate(bytes_for(h, capacity), "KV cache"));
+  return cache;
+}
+
+void KvCache::truncate(std::int64_t length) {
+  CB_CHECK(length >= 0 && length <= length_);
+  length_ = length;
+}
+
+void KvCache::extend(std::int64_t tokens) {
+  CB_CHECK(length_ + tokens <= capacity_);
+  length_ += tokens;
+}
+
+std::uint16_t* KvCache::keys(std::int64_t layer, std::int64_t head) const {
+  return data_.as<std::uint16_t>() + (layer * heads_ + head) * (key_size_ + value_size_);
+}
+
+std::uint16_t* KvCache::values(std::int64_t layer, std::int64_t head) const { return keys(layer, head) + key_size_; }
+
+}  // namespace checkbit

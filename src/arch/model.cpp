@@ -1,0 +1,157 @@
+#include "arch/model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <unordered_map>
+
+namespace checkbit {
+namespace {
+
+struct Place {
+  Role role;
+  std::int64_t layer;
+};
+
+bool uses_role(const Architecture& architecture, Role role) {
+  const auto in = [&](std::span<const Step> steps) {
+    return std::ranges::any_of(steps, [&](const Step& s) { return s.weight == role || s.bias == role; });
+  };
+  return in(architecture.prologue) || in(architecture.layer) || in(architecture.epilogue) ||
+         std::ranges::find(architecture.optional, role) != architecture.optional.end();
+}
+
+bool is_optional(const Architecture& architecture, Role role) {
+  return std::ranges::find(architecture.optional, role) != architecture.optional.end();
+}
+
+std::unordered_map<std::string, Place> expected_tensors(const ModelConfig& config) {
+  std::unordered_map<std::string, Place> places;
+  for (int r = 0; r < kRoleCount; ++r) {
+    const Role role = static_cast<Role>(r);
+    if (!uses_role(*config.architecture, role)) continue;
+    const RoleInfo& info = role_info(role);
+    const std::int64_t layers = info.per_layer() ? config.hyperparameters.layers : 1;
+    for (std::int64_t layer = 0; layer < layers; ++layer) {
+      places.emplace(info.tensor_name(static_cast<int>(layer)), Place{role, layer});
+    }
+  }
+  return places;
+}
+
+Status check_shape(const ModelTensor& tensor, const RoleInfo& info, const Hyperparameters& h) {
+  const auto rows = static_cast<std::uint64_t>(h.size_of(info.rows));
+  const auto columns = static_cast<std::uint64_t>(h.size_of(info.columns));
+  if (tensor.info.rows() == rows && tensor.info.columns() == columns) return {};
+  return fail(ErrorKind::corrupt, "tensor {} has shape [{}, {}]; the model's metadata asks for [{}, {}]", tensor.info.name,
+              tensor.info.rows(), tensor.info.columns(), rows, columns);
+}
+
+}  // namespace
+
+std::size_t Model::index(Role role, std::int64_t layer) const {
+  const std::int64_t row = role_info(role).per_layer() ? layer : config_.hyperparameters.layers;
+  return static_cast<std::size_t>(row * kRoleCount + static_cast<int>(role));
+}
+
+Result<Model> Model::load(const ModelFile& file, const PackOptions& options, ThreadPool& pool,
+                          const LoadProgress& progress) {
+  const auto named = [&](Error error) {
+    error.message = fmt::format("{}: {}", file.path(), error.message);
+    return error;
+  };
+  auto config = read_config(file.metadata());
+  if (!config) return named(config.error());
+  Model model;
+  model.config_ = *config;
+  model.options_ = options;
+  Hyperparameters& h = model.config_.hyperparameters;
+  if (const ModelTensor* embedding = file.find(role_info(Role::token_embedding).pattern)) {
+    h.vocabulary = static_cast<std::int64_t>(embedding->info.rows());
+  }
+  // More layers than tensors cannot be, and bounds the table's size.
+  if (h.layers > static_cast<std::int64_t>(file.tensors().size())) {
+    return named(fail(ErrorKind::corrupt, "metadata asks for {} layers, the file has {} tensors", h.layers,
+                      file.tensors().size()));
+  }
+  const auto slots = static_cast<std::size_t>((h.layers + 1) * kRoleCount);
+  model.matrices_.resize(slots);
+  model.vectors_.resize(slots);
+  const auto places = expected_tensors(model.config_);
+  std::uint64_t done = 0;
+  for (const ModelTensor& tensor : file.tensors()) {
+    const auto place = places.find(tensor.info.name);
+    if (place == places.end()) {
+      return named(fail(ErrorKind::unsupported, "tensor {} is not understood for architecture {}", tensor.info.name,
+                        model.architecture().name));
+    }
+    const auto [role, layer] = place->second;
+    if (auto added = model.add_tensor(tensor, role, layer, pool); !added) return named(added.error());
+    if (options.repack) file.drop_pages(tensor);
+    done += tensor.info.size_bytes;
+    if (progress) progress(done, file.size_bytes());
+  }
+  if (auto complete = model.check_complete(); !complete) return named(complete.error());
+  return model;
+}
+
+Status Model::add_tensor(const ModelTensor& tensor, Role role, std::int64_t layer, ThreadPool& pool) {
+  const RoleInfo& info = role_info(role);
+  CB_TRY_STATUS(check_shape(tensor, info, config_.hyperparameters));
+  if (info.rows != Dimension::one) {
+    CB_TRY(PackedMatrix matrix, PackedMatrix::create(tensor, options_, pool));
+    matrices_[index(role, layer)] = std::make_unique<PackedMatrix>(std::move(matrix));
+    return {};
+  }
+  const Format& format = *tensor.info.format;
+  if (format.decode == nullptr) {
+    return fail(ErrorKind::unsupported, "tensor {}: type {} cannot be read as weights", tensor.info.name, format.name);
+  }
+  std::vector<float>& values = vectors_[index(role, layer)];
+  values.resize(tensor.info.columns());
+  format.decode(tensor.bytes.data(), values.size() / static_cast<std::size_t>(format.block_elements), values.data());
+  const auto bad = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
+  if (bad != values.end()) {
+    return fail(ErrorKind::corrupt, "tensor {}: value {} is not finite", tensor.info.name, bad - values.begin());
+  }
+  return {};
+}
+
+Status Model::check_complete() const {
+  for (const auto& [name, place] : expected_tensors(config_)) {
+    if (is_optional(architecture(), place.role)) continue;
+    const std::size_t at = index(place.role, place.layer);
+    if (matrices_[at] == nullptr && vectors_[at].empty()) {
+      return fail(ErrorKind::corrupt, "tensor {} is missing", name);
+    }
+  }
+  return {};
+}
+
+const PackedMatrix* Model::matrix(Role role, std::int64_t layer) const {
+  const PackedMatrix* found = matrices_[index(role, layer)].get();
+  if (found == nullptr && role == Role::output) return matrix(Role::token_embedding);
+  return found;
+}
+
+const float* Model::vector(Role role, std::int64_t layer) const {
+  const std::vector<float>& found = vectors_[index(role, layer)];
+  return found.empty() ? nullptr : found.data();
+}
+
+std::uint64_t Model::packed_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& m : matrices_) bytes += m ? m->packed_bytes() : 0;
+  for (const auto& v : vectors_) bytes += v.size() * sizeof(float);
+  return bytes;
+}
+
+std::vector<std::string> Model::slow_paths() const {
+  std::vector<std::string> slow;
+  for (const auto& m : matrices_) {
+    if (m == nullptr || m->path() == "integer" || m->format().unpack == nullptr) continue;
+    slow.push_back(fmt::format("{} ({}): {}", m->name(), m->format().name, m->path()));
+  }
+  return slow;
+}
+
+}  // namespace checkbit

@@ -1,0 +1,55 @@
+// A loaded model: configuration, packed weights by role and layer, vectors as floats.
+//
+// What: resolves every tensor of the file to a role, checks its shape against the hyperparameters
+//   and packs it. A tensor without a role, a missing one, or a wrong shape is refused by name.
+// Errors: unsupported, corrupt, memory; all name the tensor or key.
+// Threads: const after load.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "arch/architecture.h"
+#include "base/thread_pool.h"
+#include "file/model_file.h"
+#include "weights/packed_matrix.h"
+
+namespace checkbit {
+
+/// (bytes done, bytes in total) while loading.
+using LoadProgress = std::function<void(std::uint64_t, std::uint64_t)>;
+
+class Model {
+ public:
+  /// `file` must outlive the model.
+  static Result<Model> load(const ModelFile& file, const PackOptions& options, ThreadPool& pool,
+                            const LoadProgress& progress = {});
+
+  const ModelConfig& config() const { return config_; }
+  const Hyperparameters& hyperparameters() const { return config_.hyperparameters; }
+  const Architecture& architecture() const { return *config_.architecture; }
+  const PackOptions& options() const { return options_; }
+
+  /// Null when the model has no such tensor. The output role falls back on the token embedding.
+  const PackedMatrix* matrix(Role role, std::int64_t layer = 0) const;
+  /// Null when missing.
+  const float* vector(Role role, std::int64_t layer = 0) const;
+
+  std::uint64_t packed_bytes() const;
+  /// Matrices that do not run on their own integer kernel: "blk.0.ffn_down.weight (IQ2_XS): widened".
+  std::vector<std::string> slow_paths() const;
+
+ private:
+  std::size_t index(Role role, std::int64_t layer) const;
+  Status add_tensor(const ModelTensor& tensor, Role role, std::int64_t layer, ThreadPool& pool);
+  Status check_complete() const;
+
+  ModelConfig config_;
+  PackOptions options_;
+  std::vector<std::unique_ptr<PackedMatrix>> matrices_;  ///< [layers + 1][roles]; the last row is not per layer
+  std::vector<std::vector<float>> vectors_;              ///< the same
+};
+
+}  // namespace checkbit

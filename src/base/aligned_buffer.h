@@ -1,0 +1,37 @@
+// Zeroed memory from the operating system, aligned to pages, on large pages where it gives them.
+//
+// What: for weights, caches and activations. Failure to allocate is a Result, not an exception.
+// Threads: a value; move-only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/result.h"
+
+namespace checkbit {
+
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  /// `what` names the purpose in the error ("KV cache"). Size 0 gives an empty buffer.
+  static Result<AlignedBuffer> allocate(std::size_t size_bytes, const char* what);
+  AlignedBuffer(AlignedBuffer&& other) noexcept;
+  AlignedBuffer& operator=(AlignedBuffer&& other) noexcept;
+  ~AlignedBuffer();
+
+  std::uint8_t* data() const { return data_; }
+  std::size_t size() const { return size_; }
+  template <class T>
+  T* as() const {
+    return reinterpret_cast<T*>(data_);
+  }
+
+ private:
+  std::uint8_t* data_ = nullptr;
+  std::size_t size_ = 0;
+  std::size_t mapped_ = 0;
+};
+
+}  // namespace checkbit

@@ -1,0 +1,100 @@
+#include "base/thread_pool.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace checkbit {
+namespace {
+
+/// About 50 microseconds: longer than the serial parts of a token, shorter than a wait for input.
+constexpr int kSpins = 4000;
+
+inline void pause_briefly() {
+#if defined(__x86_64__)
+  _mm_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+/// Quota over period of the process's cgroup (version 2), or 0 when there is no limit.
+double cgroup_processors() {
+  std::FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "r");
+  if (file == nullptr) return 0;
+  double quota = 0;
+  double period = 0;
+  const int fields = std::fscanf(file, "%lf %lf", &quota, &period);  // "max 100000" reads no number
+  std::fclose(file);
+  return fields == 2 && period > 0 ? quota / period : 0;
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int n_threads)
+    : n_threads_(std::max(1, n_threads)), spins_(n_threads_ <= usable_processors() ? kSpins : 0) {
+  for (int i = 1; i < n_threads_; ++i) workers_.emplace_back([this, i] { work(i); });
+}
+
+ThreadPool::~ThreadPool() {
+  stop_.store(true, std::memory_order_relaxed);
+  generation_.fetch_add(1, std::memory_order_release);
+  generation_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::start(Task task, void* context) {
+  if (n_threads_ == 1) {
+    task(context, 0, 1);
+    return;
+  }
+  task_ = task;
+  context_ = context;
+  running_.store(n_threads_ - 1, std::memory_order_relaxed);
+  generation_.fetch_add(1, std::memory_order_release);
+  generation_.notify_all();
+  task(context, 0, n_threads_);
+  for (int spins = 0; running_.load(std::memory_order_acquire) != 0; ++spins) {
+    if (spins < spins_) {
+      pause_briefly();
+    } else {
+      std::this_thread::yield();  // more threads than processors: let the others finish
+    }
+  }
+}
+
+void ThreadPool::work(int thread) {
+  std::uint32_t seen = 0;
+  while (true) {
+    int spins = 0;
+    while (generation_.load(std::memory_order_acquire) == seen) {
+      if (++spins < spins_) {
+        pause_briefly();
+      } else {
+        generation_.wait(seen, std::memory_order_acquire);
+      }
+    }
+    seen = generation_.load(std::memory_order_acquire);
+    if (stop_.load(std::memory_order_relaxed)) return;
+    task_(context_, thread, n_threads_);
+    running_.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+int usable_processors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
+                                                         : static_cast<int>(std::thread::hardware_concurrency());
+  const double limit = cgroup_processors();
+  if (limit > 0) count = std::min(count, static_cast<int>(limit + 0.5));
+  return std::max(1, count);
+}
+
+}  // namespace checkbit

@@ -1,0 +1,137 @@
+// Attention of one token over the cache. Included per instruction set.
+// Canonical order (docs/numerics.md, "Attention"): a score is one chain of multiply-adds over the
+// head's elements; probabilities and weighted values are summed position by position inside blocks
+// of kAttentionBlock absolute positions, and the blocks' sums are added in order.
+
+/// Scores of 16 positions for kHeads query heads.
+template <int kHeads>
+CB_INLINE void score_block(const AttentionArguments& a, std::int64_t head, std::int64_t position) {
+  F32x16 acc[kHeads];
+  for (int h = 0; h < kHeads; ++h) acc[h] = f32_zero();
+  const std::uint16_t* keys = a.keys + position * a.head_size;
+  const float* queries = a.queries + head * a.head_size;
+  for (std::int64_t d = 0; d < a.head_size; ++d) {
+    const F32x16 k = f32_load_half(keys + 16 * d);
+    CB_UNROLL
+    for (int h = 0; h < kHeads; ++h) acc[h] = f32_fma(k, f32_set(queries[h * a.head_size + d]), acc[h]);
+  }
+  for (int h = 0; h < kHeads; ++h) {
+    F32x16 s = acc[h] * f32_set(a.scale);
+    if (a.softcap > 0.0f) s = capped(s, a.softcap);
+    f32_store(a.scores + (head + h) * a.score_stride + position, s);
+  }
+}
+
+CB_INLINE void score_all(const AttentionArguments& a, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t position = begin; position < end; position += 16) {
+    std::int64_t head = 0;
+    for (; head + 4 <= a.n_heads; head += 4) score_block<4>(a, head, position);
+    for (; head + 2 <= a.n_heads; head += 2) score_block<2>(a, head, position);
+    for (; head < a.n_heads; ++head) score_block<1>(a, head, position);
+  }
+}
+
+/// Turns one head's scores into unnormalized probabilities; returns their sum.
+CB_INLINE float softmax_numerators(const AttentionArguments& a, std::int64_t begin, std::int64_t end, float* scores) {
+  for (std::int64_t p = begin; p < a.first_position; ++p) scores[p] = -INFINITY;
+  for (std::int64_t p = a.last_position + 1; p < end; ++p) scores[p] = -INFINITY;
+  F32x16 peaks = f32_set(-INFINITY);
+  for (std::int64_t p = begin; p < end; p += 16) peaks = f32_max(peaks, f32_load(scores + p));
+  const F32x16 peak = f32_set(f32_maximum(peaks));
+  F32x16 total = f32_zero();
+  for (std::int64_t block = begin; block < end;) {
+    const std::int64_t block_limit = (block / kAttentionBlock + 1) * kAttentionBlock;
+    const std::int64_t block_end = block_limit < end ? block_limit : end;
+    F32x16 sum = f32_zero();
+    for (; block < block_end; block += 16) {
+      const F32x16 e = vector_exp(f32_load(scores + block) - peak);
+      f32_store(scores + block, e);
+      sum = sum + e;
+    }
+    total = total + sum;
+  }
+  return f32_sum(total);
+}
+
+/// Weighted sum of values, kVectors * 16 elements of each from `element`, for kHeads heads.
+template <int kHeads, int kVectors>
+CB_INLINE void weigh_values(const AttentionArguments& a, std::int64_t head, std::int64_t element, const float* sums) {
+  F32x16 total[kHeads][kVectors];
+  for (int h = 0; h < kHeads; ++h) {
+    for (int v = 0; v < kVectors; ++v) total[h][v] = f32_zero();
+  }
+  for (std::int64_t p = a.first_position; p <= a.last_position;) {
+    const std::int64_t block_limit = (p / kAttentionBlock + 1) * kAttentionBlock;
+    const std::int64_t block_end = block_limit <= a.last_position ? block_limit : a.last_position + 1;
+    F32x16 sum[kHeads][kVectors];
+    for (int h = 0; h < kHeads; ++h) {
+      for (int v = 0; v < kVectors; ++v) sum[h][v] = f32_zero();
+    }
+    for (; p < block_end; ++p) {
+      const std::uint16_t* value = a.values + p * a.value_size + element;
+      CB_UNROLL
+      for (int v = 0; v < kVectors; ++v) {
+        const F32x16 x = f32_load_half(value + 16 * v);
+        CB_UNROLL
+        for (int h = 0; h < kHeads; ++h) {
+          sum[h][v] = f32_fma(x, f32_set(a.scores[(head + h) * a.score_stride + p]), sum[h][v]);
+        }
+      }
+    }
+    for (int h = 0; h < kHeads; ++h) {
+      for (int v = 0; v < kVectors; ++v) total[h][v] = total[h][v] + sum[h][v];
+    }
+  }
+  for (int h = 0; h < kHeads; ++h) {
+    const F32x16 inverse = f32_set(1.0f / sums[head + h]);
+    for (int v = 0; v < kVectors; ++v) {
+      f32_store(a.out + (head + h) * a.value_size + element + 16 * v, total[h][v] * inverse);
+    }
+  }
+}
+
+template <int kHeads>
+CB_INLINE void weigh_heads(const AttentionArguments& a, std::int64_t head, const float* sums) {
+  std::int64_t element = 0;
+  for (; element + 64 <= a.value_size; element += 64) weigh_values<kHeads, 4>(a, head, element, sums);
+  for (; element < a.value_size; element += 16) weigh_values<kHeads, 1>(a, head, element, sums);
+}
+
+/// Heads are taken at most kMaxHeads at a time, so the sums need no allocation.
+CB_INLINE void attend_heads(const AttentionArguments& a) {
+  const std::int64_t begin = a.first_position / 16 * 16;
+  const std::int64_t end = (a.last_position / 16 + 1) * 16;
+  float sums[16];
+  score_all(a, begin, end);
+  for (std::int64_t h = 0; h < a.n_heads; ++h) {
+    sums[h] = softmax_numerators(a, begin, end, a.scores + h * a.score_stride);
+  }
+  std::int64_t head = 0;
+  for (; head + 4 <= a.n_heads; head += 4) weigh_heads<4>(a, head, sums);
+  for (; head + 2 <= a.n_heads; head += 2) weigh_heads<2>(a, head, sums);
+  for (; head < a.n_heads; ++head) weigh_heads<1>(a, head, sums);
+}
+
+void attend(const AttentionArguments& a) {
+  constexpr std::int64_t kMaxHeads = 16;
+  for (std::int64_t head = 0; head < a.n_heads; head += kMaxHeads) {
+    AttentionArguments part = a;
+    part.n_heads = a.n_heads - head < kMaxHeads ? a.n_heads - head : kMaxHeads;
+    part.queries = a.queries + head * a.head_size;
+    part.out = a.out + head * a.value_size;
+    attend_heads(part);
+  }
+}
+
+void store_key_value(const KeyValueStore& s) {
+  std::uint16_t* key = s.keys + s.position / 16 * 16 * s.head_size + s.position % 16;
+  for (std::int64_t d = 0; d < s.head_size; d += 16) {
+    const int lanes = lanes_left(s.head_size, d);
+    std::uint16_t half[16];
+    f32_store_half(half, f32_load_partial(s.key + d, lanes));
+    for (int i = 0; i < lanes; ++i) key[16 * (d + i)] = half[i];
+  }
+  for (std::int64_t d = 0; d < s.value_size; d += 16) {
+    f32_store_half(s.values + s.position * s.value_size + d, f32_load(s.value + d));
+  }
+}

@@ -1,0 +1,91 @@
+#include "kernels/kernels.h"
+
+#include <array>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace checkbit {
+
+namespace isa_scalar { Kernels make_kernels(); }
+namespace isa_avx2 { Kernels make_kernels(); }
+namespace isa_avx512 { Kernels make_kernels(); }
+namespace isa_avx512_vnni { Kernels make_kernels(); }
+
+namespace {
+
+struct ProductLine {
+  std::string_view name;
+  bool table;
+  IntegerForm form;
+};
+
+constexpr std::array kProductLines = {
+#define CHECKBIT_PRODUCT(NAME, BITS, TABLE, SCALE, SUB, SUB_SCALE, MIN, SUB_MIN, HALF, ACTIVATION)          \
+  ProductLine{#NAME, TABLE,                                                                                 \
+              IntegerForm{.bits = BITS, .scale_elements = SCALE, .sub_elements = SUB,                       \
+                          .has_sub_scale = SUB_SCALE, .has_min = MIN, .has_sub_min = SUB_MIN,               \
+                          .half_scales = HALF, .activation_elements = ACTIVATION}},
+#include "kernels/products.def"
+#undef CHECKBIT_PRODUCT
+};
+
+bool same_structure(const IntegerForm& a, const IntegerForm& b) {
+  return a.scale_elements == b.scale_elements && a.sub_elements == b.sub_elements &&
+         a.has_sub_scale == b.has_sub_scale && a.has_min == b.has_min && a.has_sub_min == b.has_sub_min &&
+         a.activation_elements == b.activation_elements;
+}
+
+}  // namespace
+
+const Kernels& kernels_for(Isa isa) {
+  CB_CHECK(machine_has(isa));
+  static const Kernels scalar = isa_scalar::make_kernels();
+#if defined(__x86_64__)
+  static const Kernels avx2 = isa_avx2::make_kernels();
+  static const Kernels avx512 = isa_avx512::make_kernels();
+  static const Kernels avx512_vnni = isa_avx512_vnni::make_kernels();
+  switch (isa) {
+    case Isa::scalar: return scalar;
+    case Isa::avx2: return avx2;
+    case Isa::avx512: return avx512;
+    case Isa::avx512_vnni: return avx512_vnni;
+  }
+#endif
+  return scalar;
+}
+
+Result<ProductChoice> find_product(const IntegerForm& form) {
+  const int bits = panel_layout(form).bits;
+  const bool table = form.table != nullptr;
+  for (const bool widened : {false, true}) {
+    for (std::size_t i = 0; i < kProductLines.size(); ++i) {
+      const ProductLine& line = kProductLines[i];
+      const bool fits = widened ? line.form.bits == 8 && !line.table && !line.form.half_scales
+                                : line.form.bits == bits && line.table == table &&
+                                      line.form.half_scales == form.half_scales;
+      if (!fits || !same_structure(line.form, form)) continue;
+      IntegerForm packed = form;
+      packed.bits = line.form.bits;
+      packed.half_scales = line.form.half_scales;
+      return ProductChoice{static_cast<ProductKind>(i), packed, widened, line.name};
+    }
+  }
+  return fail(ErrorKind::not_found, "no product kernel for {} bits in groups of {}", form.bits, form.scale_elements);
+}
+
+FloatEnvironment::FloatEnvironment() {
+#if defined(__x86_64__)
+  saved_ = _mm_getcsr();
+  _mm_setcsr(0x1f80);  // all exceptions masked, round to nearest, no flush to zero
+#endif
+}
+
+FloatEnvironment::~FloatEnvironment() {
+#if defined(__x86_64__)
+  _mm_setcsr(saved_);
+#endif
+}
+
+}  // namespace checkbit

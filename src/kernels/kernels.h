@@ -1,0 +1,127 @@
+// The table of kernels for one instruction set, and their contracts.
+//
+// Every kernel gives the same bits on every instruction set; the rules are docs/numerics.md.
+// Preconditions common to all: pointers need no alignment; finite inputs give defined results; the
+// rounding mode is to nearest (FloatEnvironment below sets it at API entry).
+// Threads: kernels are pure functions of their arguments.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/result.h"
+#include "kernels/isa.h"
+#include "kernels/panel_layout.h"
+
+namespace checkbit {
+
+/// Activations of n_tokens tokens, quantized to 8 bits.
+struct QuantizedActivations {
+  const std::int8_t* q = nullptr;        ///< [n_tokens][columns], -127..127
+  const float* scales = nullptr;         ///< [n_tokens][columns / activation_elements]
+  const std::int32_t* sums = nullptr;    ///< [n_tokens][columns / 16]: sums of q over 16 columns
+};
+
+/// y[t][16 p + lane] = sum over columns of W[row][column] x[t][column] for panels p.
+struct ProductArguments {
+  const std::uint8_t* panels = nullptr;  ///< first panel, layout of panel_layout.h
+  std::size_t panel_bytes = 0;
+  std::int64_t n_panels = 0;
+  std::int64_t columns = 0;              ///< a multiple of the record's columns
+  int q_offset = 0;
+  const std::uint8_t* table = nullptr;   ///< 16 bytes, or null
+  QuantizedActivations x;
+  std::int64_t n_tokens = 0;
+  float* y = nullptr;                    ///< [n_tokens][y_stride], first panel's first row
+  std::int64_t y_stride = 0;             ///< floats; whole panels are written
+};
+using ProductKernel = void (*)(const ProductArguments&);
+
+enum class FloatStorage { f32, f16, bf16 };
+
+/// The same with float weights and float activations: panel[column][16 rows].
+struct FloatProductArguments {
+  FloatStorage storage = FloatStorage::f32;
+  const std::uint8_t* panels = nullptr;
+  std::size_t panel_bytes = 0;
+  std::int64_t n_panels = 0;
+  std::int64_t columns = 0;
+  const float* x = nullptr;              ///< [n_tokens][x_stride]
+  std::int64_t x_stride = 0;
+  std::int64_t n_tokens = 0;
+  float* y = nullptr;
+  std::int64_t y_stride = 0;
+};
+
+/// One query token against the cached keys and values of one key-value head.
+/// Keys lie [position / 16][head_size][16] and values [position][value_size], both binary16.
+struct AttentionArguments {
+  const float* queries = nullptr;        ///< [n_heads][head_size], the heads that share these keys
+  std::int64_t n_heads = 0;
+  std::int64_t head_size = 0;
+  std::int64_t value_size = 0;           ///< a multiple of 16
+  const std::uint16_t* keys = nullptr;
+  const std::uint16_t* values = nullptr;
+  std::int64_t first_position = 0;       ///< the oldest position attended to
+  std::int64_t last_position = 0;        ///< the newest, inclusive
+  float scale = 1;                       ///< applied to scores
+  float softcap = 0;                     ///< cap * tanh(score / cap) when above zero
+  float* scores = nullptr;               ///< scratch [n_heads][score_stride]
+  std::int64_t score_stride = 0;         ///< >= last_position + 32, rounded up to 16
+  float* out = nullptr;                  ///< [n_heads][value_size]
+};
+
+/// Writes the key and value of one token and one head into the cache at a position.
+struct KeyValueStore {
+  const float* key = nullptr;            ///< [head_size]
+  const float* value = nullptr;          ///< [value_size]
+  std::int64_t head_size = 0;
+  std::int64_t value_size = 0;
+  std::int64_t position = 0;
+  std::uint16_t* keys = nullptr;         ///< the head's keys, layout of AttentionArguments
+  std::uint16_t* values = nullptr;
+};
+
+/// Attention sums are closed every so many positions, so that they can be split over threads.
+inline constexpr std::int64_t kAttentionBlock = 256;
+
+enum class ProductKind {
+#define CHECKBIT_PRODUCT(name, ...) name,
+#include "kernels/products.def"
+#undef CHECKBIT_PRODUCT
+  count
+};
+
+struct Kernels {
+  Isa isa = Isa::scalar;
+  ProductKernel products[static_cast<int>(ProductKind::count)] = {};
+#define CHECKBIT_KERNEL(result, name, parameters) result(*name) parameters = nullptr;
+#include "kernels/kernels.def"
+#undef CHECKBIT_KERNEL
+};
+
+/// Precondition: machine_has(isa).
+const Kernels& kernels_for(Isa isa);
+
+struct ProductChoice {
+  ProductKind kind;
+  IntegerForm form;       ///< as packed: bits may be 8 and scales float where the format's are smaller
+  bool widened = false;   ///< true: the generic 8-bit line stands in for a missing one
+  std::string_view name;
+};
+/// The product line for an integer form; not_found when there is none (float products then serve).
+Result<ProductChoice> find_product(const IntegerForm& form);
+
+/// Round to nearest, no flush of subnormals, for the life of the object; restores what was set.
+class FloatEnvironment {
+ public:
+  FloatEnvironment();
+  ~FloatEnvironment();
+  FloatEnvironment(const FloatEnvironment&) = delete;
+  FloatEnvironment& operator=(const FloatEnvironment&) = delete;
+
+ private:
+  std::uint32_t saved_ = 0;
+};
+
+}  // namespace checkbit

@@ -1,0 +1,211 @@
+#include "weights/packed_matrix.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "base/bytes.h"
+#include "base/float16.h"
+
+namespace checkbit {
+namespace {
+
+void store_scale(std::uint8_t* base, int index, bool half, float value) {
+  if (half) {
+    store_unaligned(base + 2 * index, float_to_half(value));
+  } else {
+    store_unaligned(base + 4 * index, value);
+  }
+}
+
+/// Spreads 32 columns of one row over the bit planes; `q` are unsigned, below 2^bits.
+void pack_unit_row(const std::uint8_t* q, int bits, int row, std::uint8_t* unit) {
+  for (int slice = 0; slice < 8; ++slice) {
+    const std::uint8_t* values = q + 4 * slice;
+    std::uint8_t* lane = unit + 4 * row;
+    for (int i = 0; i < 4; ++i) {
+      const int value = values[i];
+      switch (bits) {
+        case 8: lane[64 * slice + i] = static_cast<std::uint8_t>(value); break;
+        case 2:
+        case 3:
+          lane[64 * (slice / 4) + i] |= static_cast<std::uint8_t>((value & 3) << (2 * (slice % 4)));
+          if (bits == 3) lane[128 + i] |= static_cast<std::uint8_t>((value >> 2) << slice);
+          break;
+        default:
+          lane[64 * (slice / 2) + i] |= static_cast<std::uint8_t>((value & 15) << (4 * (slice % 2)));
+          if (bits == 5) lane[256 + i] |= static_cast<std::uint8_t>((value >> 4) << slice);
+          if (bits == 6) lane[256 + 64 * (slice / 4) + i] |= static_cast<std::uint8_t>((value >> 4) << (2 * (slice % 4)));
+      }
+    }
+  }
+}
+
+FloatStorage storage_of(const Format& format) {
+  if (format.name == "F16") return FloatStorage::f16;
+  if (format.name == "BF16") return FloatStorage::bf16;
+  return FloatStorage::f32;
+}
+
+}  // namespace
+
+Result<PackedMatrix> PackedMatrix::create(const ModelTensor& tensor, const PackOptions& options, ThreadPool& pool) {
+  PackedMatrix m;
+  m.tensor_ = &tensor;
+  const Format& format = *tensor.info.format;
+  m.rows_ = static_cast<std::int64_t>(tensor.info.rows());
+  m.columns_ = static_cast<std::int64_t>(tensor.info.columns());
+  if (format.decode == nullptr) {
+    return fail(ErrorKind::unsupported, "tensor {}: type {} cannot be read as weights", tensor.info.name, format.name);
+  }
+  if (options.activations == ActivationMode::int8 && format.unpack != nullptr) {
+    if (auto choice = find_product(format.integer)) {
+      const PanelLayout layout = panel_layout(choice->form);
+      // A record or an activation group must not run over the end of a row (NVFP4 in odd widths).
+      if (m.columns_ % layout.record_columns == 0 && m.columns_ % format.integer.activation_elements == 0) {
+        m.integer_ = true;
+        m.widened_ = choice->widened;
+        m.kind_ = choice->kind;
+        m.form_ = choice->form;
+        m.layout_ = layout;
+        m.panel_bytes_ = layout.record_bytes * static_cast<std::size_t>(m.columns_ / layout.record_columns);
+      }
+    }
+  }
+  if (!m.integer_) {
+    m.storage_ = storage_of(format);
+    const std::size_t element = m.storage_ == FloatStorage::f32 ? 4 : 2;
+    m.panel_bytes_ = element * kPanelRows * static_cast<std::size_t>(m.columns_);
+  }
+  // Under float activations a quantized matrix is decoded panel by panel: packed it would take 4 bytes a weight.
+  const bool pack_now = options.repack && (m.integer_ || format.block_elements == 1);
+  if (pack_now) {
+    CB_TRY(m.data_, AlignedBuffer::allocate(m.panel_bytes_ * static_cast<std::size_t>(m.panels()), m.name().c_str()));
+    pool.for_ranges(m.panels(), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t panel = begin; panel < end; ++panel) {
+        m.pack_panel(panel, m.data_.data() + static_cast<std::size_t>(panel) * m.panel_bytes_);
+      }
+    });
+  }
+  return m;
+}
+
+std::string_view PackedMatrix::path() const {
+  return integer_ ? (widened_ ? "widened" : "integer") : "float";
+}
+
+void PackedMatrix::pack_panel(std::int64_t panel, std::uint8_t* out) const {
+  if (integer_) {
+    pack_integer_panel(panel, out);
+  } else {
+    pack_float_panel(panel, out);
+  }
+}
+
+void PackedMatrix::pack_integer_panel(std::int64_t panel, std::uint8_t* out) const {
+  const Format& format = *tensor_->info.format;
+  const std::size_t row_bytes = tensor_->info.row_bytes();
+  std::memset(out, 0, panel_bytes_);
+  const bool looks_up = form_.table != nullptr && form_.bits == 8;  // widened: the table is applied here
+  const int n_lanes = static_cast<int>(std::min<std::int64_t>(kPanelRows, rows_ - panel * kPanelRows));
+  const int scales_per_block = format.block_elements / form_.scale_elements;
+  const int subs_per_block = format.block_elements / form_.sub_elements;
+  const std::int64_t n_blocks = columns_ / format.block_elements;
+  IntegerBlock block;
+  for (int lane = 0; lane < n_lanes; ++lane) {
+    const std::uint8_t* source = tensor_->bytes.data() + static_cast<std::size_t>(panel * kPanelRows + lane) * row_bytes;
+    for (std::int64_t b = 0; b < n_blocks; ++b, source += format.block_bytes) {
+      format.unpack(source, block);
+      const std::int64_t column = b * format.block_elements;
+      std::uint8_t* record = out + static_cast<std::size_t>(column / layout_.record_columns) * layout_.record_bytes;
+      const int inside = static_cast<int>(column % layout_.record_columns);
+      for (int s = 0; s < scales_per_block; ++s) {
+        const int index = (inside / form_.scale_elements + s) * kPanelRows + lane;
+        store_scale(record, index, form_.half_scales, block.scale[s]);
+        if (form_.has_min) store_scale(record + layout_.min_offset, index, form_.half_scales, block.min_scale[s]);
+      }
+      for (int s = 0; s < subs_per_block; ++s) {
+        const int index = (inside / form_.sub_elements + s) * kPanelRows + lane;
+        if (form_.has_sub_scale) record[layout_.sub_offset + index] = static_cast<std::uint8_t>(block.sub_scale[s]);
+        if (form_.has_sub_min) record[layout_.sub_min_offset + index] = static_cast<std::uint8_t>(block.sub_min[s]);
+      }
+      if (looks_up) {
+        for (int i = 0; i < format.block_elements; ++i) block.q[i] = form_.table[block.q[i]];
+      }
+      for (int u = 0; u < format.block_elements / kUnitColumns; ++u) {
+        std::uint8_t* unit = record + layout_.quant_offset + (inside / kUnitColumns + u) * layout_.unit_bytes;
+        pack_unit_row(block.q.data() + u * kUnitColumns, layout_.bits, lane, unit);
+      }
+    }
+  }
+}
+
+void PackedMatrix::pack_float_panel(std::int64_t panel, std::uint8_t* out) const {
+  const std::size_t row_bytes = tensor_->info.row_bytes();
+  const int n_lanes = static_cast<int>(std::min<std::int64_t>(kPanelRows, rows_ - panel * kPanelRows));
+  if (n_lanes < kPanelRows) std::memset(out, 0, panel_bytes_);
+  const auto row = std::make_unique<float[]>(static_cast<std::size_t>(columns_));
+  for (int lane = 0; lane < n_lanes; ++lane) {
+    const std::int64_t index = panel * kPanelRows + lane;
+    if (storage_ == FloatStorage::f32) {
+      decode_row(index, row.get());
+      for (std::int64_t c = 0; c < columns_; ++c) store_unaligned(out + 4 * (16 * c + lane), row[c]);
+    } else {
+      const std::uint8_t* source = tensor_->bytes.data() + static_cast<std::size_t>(index) * row_bytes;
+      for (std::int64_t c = 0; c < columns_; ++c) std::memcpy(out + 2 * (16 * c + lane), source + 2 * c, 2);
+    }
+  }
+}
+
+void PackedMatrix::multiply(const Kernels& kernels, const ActivationRows& x, std::int64_t begin, std::int64_t end,
+                            float* y, std::int64_t y_stride, std::uint8_t* scratch) const {
+  y += begin * kPanelRows;
+  if (data_.size() != 0) {
+    multiply_packed(kernels, x, data_.data() + static_cast<std::size_t>(begin) * panel_bytes_, end - begin, y, y_stride);
+    return;
+  }
+  for (std::int64_t panel = begin; panel < end; ++panel, y += kPanelRows) {
+    pack_panel(panel, scratch);
+    multiply_packed(kernels, x, scratch, 1, y, y_stride);
+  }
+}
+
+void PackedMatrix::multiply_packed(const Kernels& kernels, const ActivationRows& x, const std::uint8_t* panels,
+                                   std::int64_t n_panels, float* y, std::int64_t y_stride) const {
+  if (integer_) {
+    ProductArguments a;
+    a.panels = panels;
+    a.panel_bytes = panel_bytes_;
+    a.n_panels = n_panels;
+    a.columns = columns_;
+    a.q_offset = form_.q_offset;
+    a.table = form_.table;
+    a.x = x.quantized;
+    a.n_tokens = x.n_tokens;
+    a.y = y;
+    a.y_stride = y_stride;
+    kernels.products[static_cast<int>(kind_)](a);
+    return;
+  }
+  FloatProductArguments a;
+  a.storage = storage_;
+  a.panels = panels;
+  a.panel_bytes = panel_bytes_;
+  a.n_panels = n_panels;
+  a.columns = columns_;
+  a.x = x.values;
+  a.x_stride = x.stride;
+  a.n_tokens = x.n_tokens;
+  a.y = y;
+  a.y_stride = y_stride;
+  kernels.float_product(a);
+}
+
+void PackedMatrix::decode_row(std::int64_t row, float* out) const {
+  CB_CHECK(row >= 0 && row < rows_);
+  const Format& format = *tensor_->info.format;
+  const std::uint8_t* source = tensor_->bytes.data() + static_cast<std::size_t>(row) * tensor_->info.row_bytes();
+  format.decode(source, static_cast<std::size_t>(columns_ / format.block_elements), out);
+}
+
+}  // namespace checkbit

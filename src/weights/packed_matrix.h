@@ -1,0 +1,89 @@
+// A weight matrix ready for products.
+//
+// What: W [rows, columns] row-major in the file becomes panels of 16 interleaved rows in memory
+//   (kernels/panel_layout.h for integer formats, [column][16] for float ones). With `repack` off the
+//   matrix stays in the file's map and every panel is packed into a scratch buffer when it is
+//   used: slower, the same bits, no memory.
+// Kinds of product, decided once per matrix and stated by `path()`:
+//   integer  the format's own packed structure
+//   widened  8-bit generic structure (slower: more bytes per weight)
+//   float    float weights with float activations; also every matrix under float activations
+// Rows of the last panel beyond `rows` are zero.
+// Threads: const after creation; multiply may run on several threads with disjoint panel ranges.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "file/model_file.h"
+#include "kernels/kernels.h"
+
+namespace checkbit {
+
+enum class ActivationMode { int8, f32 };
+
+struct PackOptions {
+  bool repack = true;
+  ActivationMode activations = ActivationMode::int8;
+};
+
+/// Float rows and, once asked for, their 8-bit forms. Owned by the executor, one per layer input.
+struct ActivationRows {
+  const float* values = nullptr;  ///< [n_tokens][stride]
+  std::int64_t stride = 0;
+  std::int64_t n_tokens = 0;
+  QuantizedActivations quantized;  ///< for matrices with quantizes() true, of their activation group
+};
+
+class PackedMatrix {
+ public:
+  /// `tensor` must outlive the matrix (its map is read again for row look-ups and without repack).
+  /// Errors: unsupported or corrupt, naming the tensor; memory.
+  static Result<PackedMatrix> create(const ModelTensor& tensor, const PackOptions& options, ThreadPool& pool);
+
+  std::int64_t rows() const { return rows_; }
+  std::int64_t columns() const { return columns_; }
+  std::int64_t panels() const { return (rows_ + kPanelRows - 1) / kPanelRows; }
+  const std::string& name() const { return tensor_->info.name; }
+  const Format& format() const { return *tensor_->info.format; }
+  std::size_t packed_bytes() const { return data_.size(); }
+  std::string_view path() const;
+  /// True when products take 8-bit activations in groups of activation_elements().
+  bool quantizes() const { return integer_; }
+  int activation_elements() const { return form_.activation_elements; }
+  std::size_t scratch_bytes() const { return data_.size() == 0 ? panel_bytes_ : 0; }
+
+  /// y[t][16 p + lane] for panels [begin, end); y has a row stride of whole panels. `scratch` holds
+  /// scratch_bytes() and belongs to the calling thread.
+  void multiply(const Kernels& kernels, const ActivationRows& x, std::int64_t begin, std::int64_t end, float* y,
+                std::int64_t y_stride, std::uint8_t* scratch) const;
+
+  /// One row decoded from the file (embedding look-up): out [columns]. Precondition: row < rows().
+  void decode_row(std::int64_t row, float* out) const;
+
+ private:
+  void pack_panel(std::int64_t panel, std::uint8_t* out) const;
+  void pack_integer_panel(std::int64_t panel, std::uint8_t* out) const;
+  void pack_float_panel(std::int64_t panel, std::uint8_t* out) const;
+  void multiply_packed(const Kernels& kernels, const ActivationRows& x, const std::uint8_t* panels,
+                       std::int64_t n_panels, float* y, std::int64_t y_stride) const;
+
+  const ModelTensor* tensor_ = nullptr;
+  std::int64_t rows_ = 0;
+  std::int64_t columns_ = 0;
+  bool integer_ = false;
+  bool widened_ = false;
+  ProductKind kind_ = ProductKind::count;
+  IntegerForm form_;
+  PanelLayout layout_;
+  FloatStorage storage_ = FloatStorage::f32;
+  std::size_t panel_bytes_ = 0;
+  AlignedBuffer data_;
+};
+
+}  // namespace checkbit
