@@ -7,12 +7,13 @@
 #include <optional>
 
 #include "report/number.h"
+#include "report/text.h"
 
 namespace checkbit {
 namespace {
 
 std::string bytes_in_words(std::uint64_t bytes) {
-  return print_quantity(static_cast<double>(bytes), "bytes");
+  return glue(print_quantity(static_cast<double>(bytes), "bytes"));
 }
 
 std::optional<Record> find_record(const ModelFacts& facts, const std::string& name) {
@@ -96,8 +97,8 @@ std::string lead_of(const DemoStory& story) {
   return fmt::format("{} takes {}. Checkbit fitted it into {}, {} {}{}.", story.title_name,
                      bytes_in_words(comparison.reference->file_bytes),
                      bytes_in_words(comparison.model.file_bytes),
-                     print_quantity(std::abs(saved), "share"), saved >= 0 ? "less" : "more",
-                     bits > 0 ? ", at " + print_quantity(bits, "bits") + " per weight" : "");
+                     glue(print_quantity(std::abs(saved), "share")), saved >= 0 ? "less" : "more",
+                     bits > 0 ? ", at " + glue(print_quantity(bits, "bits")) + " per weight" : "");
 }
 
 void add_speeds(const ComparisonStory& comparison, Report& report) {

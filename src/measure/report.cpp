@@ -3,13 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "report/number.h"
+#include "report/text.h"
 
 namespace checkbit {
 namespace {
 
-std::string in_words(double value, const std::string& unit) { return print_quantity(value, unit); }
+std::string in_words(double value, const std::string& unit) {
+  return glue(print_quantity(value, unit));
+}
+
+std::string in_words(const Record& record) { return glue(print_with_interval(record)); }
 
 Bar bar_of(const Record& record, const std::string& label, Tone tone) {
   return {.label = label,
@@ -55,7 +61,7 @@ Chart perplexity_chart(const ComparisonStory& story, const std::vector<Record>& 
     chart.caption +=
         "The error bars are wide because some passages are harder than others, for "
         "both models alike. Compared window by window the ratio is " +
-        print_with_interval(ratio) + ".";
+        in_words(ratio) + ".";
     if (is_undecided(ratio)) {
       chart.caption += " That interval includes 1: on this text no difference is certain.";
     }
@@ -96,7 +102,7 @@ std::string describe_change(const ComparisonStory& story) {
   const std::vector<Record> records = to_records(story.result, story.command);
   const Record perplexity = record_named(records, "perplexity");
   if (!story.result.divergence.has_value()) {
-    return "On " + story.text_name + " its perplexity is " + print_with_interval(perplexity) + ".";
+    return "On " + story.text_name + " its perplexity is " + in_words(perplexity) + ".";
   }
   const Record ratio = record_named(records, "perplexity_ratio");
   return fmt::format(
@@ -104,8 +110,8 @@ std::string describe_change(const ComparisonStory& story) {
       "{} of its next-token choices change.",
       story.text_name, print_record(record_named(records, "perplexity_reference")).value,
       print_record(perplexity).value, describe_ratio(ratio),
-      print_with_interval(record_named(records, "kl_divergence_mean")),
-      print_with_interval(record_named(records, "top1_changed")));
+      in_words(record_named(records, "kl_divergence_mean")),
+      in_words(record_named(records, "top1_changed")));
 }
 
 Figures quality_figures(const ComparisonStory& story) {

@@ -21,6 +21,16 @@ std::string tone_class(Tone tone) {
   return "";
 }
 
+/// Escaped, with leave to break a long snake_case name after its underscores.
+std::string breakable_name(const std::string& name) {
+  std::string output;
+  for (const char c : escape_html(name)) {
+    output += c;
+    if (c == '_') output += "<wbr>";
+  }
+  return output;
+}
+
 /// <name class="...">escaped text</name>, or nothing for an empty text.
 std::string element(const std::string& name, const std::string& classes, const std::string& text) {
   if (text.empty()) return "";
@@ -64,7 +74,7 @@ class BlockWriter {
   void operator()(const Quotes& block) {
     page_ += "<div class=\"exchange\">\n";
     if (!block.prompt.empty()) {
-      page_ += "<p class=\"prompt\"><span class=\"who\">Prompt</span> <span dir=\"auto\">" +
+      page_ += "<p class=\"prompt\"><span class=\"who\">Prompt</span><span dir=\"auto\">" +
                escape_html(block.prompt) + "</span></p>\n";
     }
     page_ += "<div class=\"quotes\">\n";
@@ -105,8 +115,8 @@ class BlockWriter {
     page_ += "<tr>";
     for (std::size_t i = 0; i < row.size(); ++i) {
       const bool names = i == 0;
-      page_ += (names ? "<th scope=\"row\">" : "<td>") + escape_html(row[i]) +
-               (names ? "</th>" : "</td>");
+      page_ += names ? "<th scope=\"row\">" + breakable_name(row[i]) + "</th>"
+                     : "<td>" + escape_html(row[i]) + "</td>";
     }
     page_ += "</tr>\n";
   }

@@ -37,7 +37,7 @@ p { margin: 0 0 1rem; max-width: 40rem; overflow-wrap: anywhere; }
 .note, figcaption, .interval, caption, dt { font: .8125rem/1.45 var(--sans); color: var(--soft); }
 .note { margin: 0 0 .375rem; }
 
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.25rem, 1fr));
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr));
   gap: 0 1.5rem; margin: 1.5rem 0; }
 .figure { border-top: 2px solid var(--rule); padding: .75rem 0 1.125rem; break-inside: avoid;
   min-width: 0; }
@@ -57,8 +57,13 @@ p { margin: 0 0 1rem; max-width: 40rem; overflow-wrap: anywhere; }
 figcaption { margin-top: .75rem; max-width: 40rem; }
 svg { display: block; width: 100%; overflow: visible; }
 svg text { font: 12px var(--sans); fill: var(--soft); font-variant-numeric: tabular-nums; }
-svg text.name { font-size: 13px; fill: var(--ink); }
+svg text.over { paint-order: stroke; stroke: var(--paper); stroke-width: 4px;
+  stroke-linejoin: round; }
 svg text.value { font-size: 13px; font-weight: 600; fill: var(--ink); }
+.barhead { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1rem;
+  margin: .875rem 0 .25rem; font: .8125rem/1.4 var(--sans); font-variant-numeric: tabular-nums; }
+.barhead .name { overflow-wrap: anywhere; min-width: 0; }
+.barhead .amount { font-weight: 600; margin-left: auto; }
 .grid { stroke: var(--rule); stroke-width: 1; }
 .axis { stroke: var(--soft); stroke-width: 1; }
 .whisker { stroke: var(--ink); stroke-width: 1.5; }
@@ -71,6 +76,7 @@ svg text.value { font-size: 13px; font-weight: 600; fill: var(--ink); }
 .line-accent { stroke: var(--accent); } .line-contrast { stroke: var(--contrast); }
 .line-neutral { stroke: var(--soft); }
 .dot { fill: var(--paper); stroke: var(--accent); stroke-width: 2; }
+rect[class^="s"] { stroke: var(--paper); stroke-width: 1; }
 .s0 { fill: var(--s0); background: var(--s0); } .s1 { fill: var(--s1); background: var(--s1); }
 .s2 { fill: var(--s2); background: var(--s2); } .s3 { fill: var(--s3); background: var(--s3); }
 .s4 { fill: var(--s4); background: var(--s4); } .s5 { fill: var(--s5); background: var(--s5); }
@@ -93,7 +99,8 @@ th, td { padding: .4375rem 0 .4375rem 1rem; text-align: right; vertical-align: b
   border-bottom: 1px solid var(--rule); font-weight: 400; }
 th:first-child { text-align: left; padding-left: 0; }
 thead th { font-weight: 600; border-bottom: 1px solid var(--soft); }
-tbody th { overflow-wrap: anywhere; }
+td { white-space: nowrap; }
+tbody th { overflow-wrap: break-word; }
 
 .exchange { margin: 1.5rem 0 2rem; }
 .prompt { margin: 0 0 .875rem; padding-left: .875rem; border-left: 2px solid var(--rule);

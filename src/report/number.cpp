@@ -10,7 +10,7 @@
 namespace checkbit {
 namespace {
 
-constexpr int kSignificantDigits = 4;
+constexpr int kSignificantDigits = 3;
 constexpr int kMaxDecimals = 6;
 
 struct Scale {
@@ -55,13 +55,28 @@ std::string print_number(double value, int decimals) {
   return fmt::format("{:.{}f}", value, decimals);
 }
 
+/// Whether the number prints in full with so many decimals.
+bool is_exact(double value, int decimals) {
+  const double scaled = value * std::pow(10, decimals);
+  return std::abs(scaled - std::round(scaled)) <= 1e-9 * std::abs(scaled);
+}
+
 int plain_decimals(double value, const std::string& unit) {
-  const bool whole = value == std::floor(value) && std::abs(value) < 1e15;
-  if (whole && (unit != "GB" && unit != "MB" && unit != "kB" && unit != "%")) return 0;
-  const int digits = unit == "MB" || unit == "GB" || unit == "kB" || unit == "%"
-                         ? kSignificantDigits - 1
-                         : kSignificantDigits;
-  return decimals_for(std::abs(value), digits);
+  const bool counts = unit != "GB" && unit != "MB" && unit != "kB" && unit != "%";
+  if (counts && value == std::floor(value) && std::abs(value) < 1e15) return 0;
+  int decimals = decimals_for(std::abs(value), kSignificantDigits);
+  // 3.5 bits stay "3.5": zeros that say nothing go.
+  while (decimals > 0 && is_exact(value, decimals - 1)) --decimals;
+  return decimals;
+}
+
+/// The half width gets two digits when they begin with 1 or 2, else one; two also when the value
+/// would have fewer than three digits otherwise.
+int interval_decimals(double value, double half) {
+  const double magnitude = std::pow(10, std::floor(std::log10(half)));
+  const int two_digits = decimals_for(half, 2);
+  const int wanted = decimals_for(half, half / magnitude < 2.95 ? 2 : 1);
+  return std::min(two_digits, std::max(wanted, decimals_for(std::abs(value), kSignificantDigits)));
 }
 
 }  // namespace
@@ -78,7 +93,8 @@ PrintedRecord print_record(const Record& record) {
   const double low = *record.low * scale.factor;
   const double high = *record.high * scale.factor;
   const double half = 0.5 * (high - low);
-  const int decimals = half > 0 ? decimals_for(half, 2) : plain_decimals(value, scale.unit);
+  const int decimals =
+      half > 0 ? interval_decimals(value, half) : plain_decimals(value, scale.unit);
   printed.value = print_number(value, decimals);
   const bool even = std::abs((high - value) - (value - low)) <= 0.1 * half;
   printed.interval =

@@ -2,9 +2,9 @@
 //
 // What: a record becomes value, unit and interval in words: "83.6" "MB", "4.21" "%" "± 0.35".
 // Rules: bytes scale by 1000 (kB, MB, GB); shares are printed in per cent; an interval fixes the
-//   digits (two significant ones of its half width), else four significant digits; whole numbers
-//   of things get thousands separators; intervals are "± half width" when both sides agree to a
-//   tenth, else "[low, high]".
+//   digits (its half width gets one, or two when they begin with 1 or 2 or the value would have
+//   fewer than three), else three significant digits; whole numbers of things get thousands
+//   separators; intervals are "± half width" when both sides agree to a tenth, else "[low, high]".
 // Threads: pure functions.
 #pragma once
 

@@ -2,8 +2,8 @@
 //
 // What: horizontal positions are percentages, heights and text are pixels, so one drawing serves a
 //   phone and a desk. Colours come from the page's style sheet and follow dark mode.
-// Accessibility: each drawing is an image with a label that says its numbers; figures stand beside
-//   marks, so that colour is never the only carrier.
+// Accessibility: a drawing is an image with a label that says its numbers, or is silent because the
+//   words beside it do; figures stand beside marks, so that colour is never the only carrier.
 // Values: labels are escaped here; values that are not finite are drawn as 0.
 // Threads: pure functions. Each kind of chart is one file, svg_KIND.cpp.
 #pragma once

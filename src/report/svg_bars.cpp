@@ -6,8 +6,6 @@
 namespace checkbit {
 namespace {
 
-constexpr double kRowHeight = 52;
-constexpr double kBarTop = 22;
 constexpr double kBarHeight = 12;
 
 const char* fill_of(Tone tone) {
@@ -35,25 +33,21 @@ std::string whisker(double low, double high, double middle) {
 }  // namespace
 
 std::string svg_bars(const std::vector<Bar>& bars) {
-  std::string label = "Bars:";
-  for (const Bar& bar : bars) label += " " + bar.label + " " + bar.text + ";";
   const double scale = 100 / largest(bars);
-  std::string body = svg::open(kRowHeight * static_cast<double>(bars.size()) - 12, label);
-  double y = 0;
+  std::string body;
   for (const Bar& bar : bars) {
-    const double middle = y + kBarTop + kBarHeight / 2;
-    body += svg::text(0, y + 14, "start", "name", bar.label);
-    body += svg::text(100, y + 14, "end", "value", bar.text);
-    body += svg::rectangle(0, y + kBarTop, 100, kBarHeight, "track");
-    body += svg::rectangle(0, y + kBarTop, svg::finite_or_zero(bar.value) * scale, kBarHeight,
-                           fill_of(bar.tone));
+    body += svg::bar_head(bar.label, bar.text);
+    body += svg::open_silent(kBarHeight);
+    body += svg::rectangle(0, 0, 100, kBarHeight, "track");
+    body +=
+        svg::rectangle(0, 0, svg::finite_or_zero(bar.value) * scale, kBarHeight, fill_of(bar.tone));
     if (bar.low.has_value() && bar.high.has_value()) {
       const double low = std::max(0.0, svg::finite_or_zero(*bar.low)) * scale;
-      body += whisker(low, svg::finite_or_zero(*bar.high) * scale, middle);
+      body += whisker(low, svg::finite_or_zero(*bar.high) * scale, kBarHeight / 2);
     }
-    y += kRowHeight;
+    body += svg::close();
   }
-  return body + svg::close();
+  return body;
 }
 
 }  // namespace checkbit

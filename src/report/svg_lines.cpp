@@ -59,14 +59,15 @@ std::string svg_lines(const std::vector<Line>& lines, const std::string& first_l
   std::string label = "Lines from " + print_quantity(low, "") + " to " + print_quantity(high, "");
   for (const Line& line : lines) label += ", " + line.label;
   std::string body = svg::open(kTop + kHeight + 22, label);
+  std::string labels;
   for (const double tick : ticks) {
     const double y = kTop + kHeight * (1 - (tick - low) / (high - low));
     body += svg::line(0, y, 100, y, tick == low ? "axis" : "grid");
-    body += svg::text(0, y - 4, "start", "", print_quantity(tick, ""));
+    labels += svg::text(0, y - 4, "start", "over", print_quantity(tick, ""));
   }
   body += svg::open_plot(kTop, kHeight);
   for (const Line& line : lines) body += polyline(line, low, high);
-  body += svg::close();
+  body += svg::close() + labels;
   const double base = kTop + kHeight + 17;
   body += svg::text(0, base, "start", "", first_label) +
           svg::text(100, base, "end", "", last_label) + svg::close();

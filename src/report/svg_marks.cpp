@@ -20,6 +20,15 @@ std::string open(double height, const std::string& label) {
          escape_html(label) + "\">\n";
 }
 
+std::string bar_head(const std::string& name, const std::string& amount) {
+  return "<div class=\"barhead\"><span class=\"name\">" + escape_html(name) +
+         "</span><span class=\"amount\">" + escape_html(glue(amount)) + "</span></div>\n";
+}
+
+std::string open_silent(double height) {
+  return "<svg aria-hidden=\"true\" height=\"" + coordinate(height) + "\">\n";
+}
+
 std::string close() { return "</svg>\n"; }
 
 std::string rectangle(double x, double y, double width, double height, const std::string& classes) {

@@ -11,6 +11,13 @@ namespace checkbit::svg {
 std::string coordinate(double value);
 double finite_or_zero(double value);
 
+/// The line above a bar: its name, and its amount in words at the other end. Text beside the
+/// drawing wraps where a drawing could not.
+std::string bar_head(const std::string& name, const std::string& amount);
+
+/// Opens a drawing that only repeats the words beside it.
+std::string open_silent(double height);
+
 /// Opens and closes a drawing; `label` says in words what it shows.
 std::string open(double height, const std::string& label);
 std::string close();

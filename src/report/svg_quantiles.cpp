@@ -42,7 +42,7 @@ std::string marker(double share, double value, const LogScale& scale, const std:
   const double y = kTop + kHeight * (1 - scale.place(value));
   return fmt::format("<circle cx=\"{}%\" cy=\"{}\" r=\"4.5\" class=\"dot\"/>\n",
                      svg::coordinate(100 * share), svg::coordinate(y)) +
-         svg::text(100 * share - 2, y - 9, "end", "value",
+         svg::text(100 * share - 2, y - 9, "end", "value over",
                    name + " " + print_quantity(value, unit));
 }
 
@@ -58,11 +58,13 @@ std::string svg_quantiles(const std::vector<double>& quantiles, const std::strin
   std::string body =
       svg::open(kTop + kHeight + 22, "Quantiles: median " + print_quantity(at(0.5), unit) +
                                          ", 99 per cent below " + print_quantity(at(0.99), unit));
+  std::string labels;
   for (int power = scale.lowest; power <= scale.highest; ++power) {
-    const double y = kTop + kHeight * (1 - scale.place(std::pow(10.0, power)));
+    const double value = std::pow(10.0, power);
+    const double y = kTop + kHeight * (1 - scale.place(value));
     body += svg::line(0, y, 100, y, power == scale.lowest ? "axis" : "grid");
-    body += svg::text(0, y - 4, "start", "",
-                      fmt::format("{:.{}f}", std::pow(10.0, power), std::max(0, -power)));
+    labels +=
+        svg::text(0, y - 4, "start", "over", fmt::format("{:.{}f}", value, std::max(0, -power)));
   }
   std::string points;
   for (std::size_t i = 0; i < quantiles.size(); ++i) {
@@ -72,6 +74,7 @@ std::string svg_quantiles(const std::vector<double>& quantiles, const std::strin
   body += svg::open_plot(kTop, kHeight);
   body += "<polygon class=\"area\" points=\"0,1000 " + points + "1000,1000\"/>\n";
   body += "<polyline class=\"line-accent\" points=\"" + points + "\"/>\n" + svg::close();
+  body += labels;  // above the area, so that it never hides them
   body += marker(0.5, at(0.5), scale, "median", unit);
   body += marker(0.99, at(0.99), scale, "99 % below", unit);
   const double base = kTop + kHeight + 17;

@@ -10,8 +10,6 @@ namespace checkbit {
 namespace {
 
 constexpr std::size_t kShades = 6;
-constexpr double kRowHeight = 58;
-constexpr double kBarTop = 22;
 constexpr double kBarHeight = 22;
 const char* const kRest = "other";
 
@@ -91,27 +89,22 @@ std::string svg_stacks(const std::vector<Stack>& all_stacks, const std::string& 
   const std::vector<Stack> stacks = fold_small(all_stacks);
   const std::vector<std::string> keys = keys_of(stacks);
   double most = 0;
-  std::string label = "Stacked bars:";
-  for (const Stack& stack : stacks) {
-    most = std::max(most, total_of(stack));
-    label += " " + stack.label + " " + print_quantity(total_of(stack), unit) + ";";
-  }
+  for (const Stack& stack : stacks) most = std::max(most, total_of(stack));
   const double scale = most > 0 ? 100 / most : 0;
-  std::string body = svg::open(kRowHeight * static_cast<double>(stacks.size()) - 10, label);
-  double y = 0;
+  std::string body;
   for (const Stack& stack : stacks) {
-    body += svg::text(0, y + 14, "start", "name", stack.label);
-    body += svg::text(100, y + 14, "end", "value", print_quantity(total_of(stack), unit));
+    body += svg::bar_head(stack.label, print_quantity(total_of(stack), unit));
+    body += svg::open_silent(kBarHeight);
     double x = 0;
     for (std::size_t i = 0; i < keys.size(); ++i) {
       const double width = amount_of(stack, keys[i]) * scale;
       if (width <= 0) continue;
-      body += svg::rectangle(x, y + kBarTop, width, kBarHeight, "s" + std::to_string(i % kShades));
+      body += svg::rectangle(x, 0, width, kBarHeight, "s" + std::to_string(i % kShades));
       x += width;
     }
-    y += kRowHeight;
+    body += svg::close();
   }
-  return body + svg::close() + legend(stacks, keys, unit);
+  return body + legend(stacks, keys, unit);
 }
 
 }  // namespace checkbit

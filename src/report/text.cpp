@@ -97,6 +97,12 @@ std::string clean_line(std::string_view text) {
   });
 }
 
+std::string glue(std::string_view text) {
+  std::string output;
+  for (const char c : text) output += c == ' ' ? std::string("\xC2\xA0") : std::string(1, c);
+  return output;
+}
+
 std::size_t display_width(std::string_view utf8) {
   std::size_t width = 0;
   for (const char c : utf8) width += (static_cast<std::uint8_t>(c) & 0xC0U) != 0x80 ? 1 : 0;

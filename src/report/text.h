@@ -21,6 +21,9 @@ std::string escape_html(std::string_view text);
 /// valid_utf8. Bidirectional controls become '?' too: they could reorder the line.
 std::string clean_line(std::string_view text);
 
+/// Spaces become no-break spaces: a number stays on the line of its unit.
+std::string glue(std::string_view text);
+
 /// Columns on a terminal, counting each code point as one.
 std::size_t display_width(std::string_view utf8);
 
