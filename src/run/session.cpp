@@ -1,0 +1,148 @@
+#include "run/session.h"
+
+#define XXH_STATIC_LINKING_ONLY
+#include <xxhash.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "base/progress.h"
+
+namespace checkbit {
+
+struct LogitsHash::State {
+  XXH3_state_t xxh;
+};
+
+LogitsHash::LogitsHash() : state_(std::make_unique<State>()) { XXH3_64bits_reset(&state_->xxh); }
+LogitsHash::~LogitsHash() = default;
+LogitsHash::LogitsHash(LogitsHash&&) noexcept = default;
+LogitsHash& LogitsHash::operator=(LogitsHash&&) noexcept = default;
+
+void LogitsHash::update(std::span<const float> row) { XXH3_64bits_update(&state_->xxh, row.data(), row.size_bytes()); }
+
+std::string LogitsHash::hex() const { return fmt::format("{:016x}", XXH3_64bits_digest(&state_->xxh)); }
+
+/// Members in order of construction: each refers to those before it.
+struct Session::Impl {
+  SessionOptions options;
+  std::unique_ptr<ThreadPool> pool;
+  std::optional<ModelFile> file;
+  std::optional<Tokenizer> tokenizer;
+  std::optional<std::string> template_source;
+  std::optional<Model> model;
+  std::optional<Executor> executor;
+  std::optional<KvCache> cache;
+  Isa isa = Isa::scalar;
+};
+
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+Session::~Session() = default;
+
+Result<Session> Session::open(const std::string& path, const SessionOptions& options) {
+  if (options.threads < 0 || options.threads > kMaxThreads) {
+    return fail(ErrorKind::invalid, "{} threads is not in 1..{}", options.threads, kMaxThreads);
+  }
+  auto impl = std::make_unique<Impl>();
+  impl->options = options;
+  CB_TRY(impl->isa, select_isa());
+  CB_TRY(impl->file, ModelFile::open(path));
+  const auto named = [&](Error error) {
+    error.message = fmt::format("{}: {}", path, error.message);
+    return error;
+  };
+  auto tokenizer = Tokenizer::create(impl->file->metadata());
+  if (!tokenizer) return named(tokenizer.error());
+  impl->tokenizer = *std::move(tokenizer);
+  if (const auto source = impl->file->metadata().get_string("tokenizer.chat_template")) impl->template_source = *source;
+  impl->pool = std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : usable_processors());
+  {
+    Progress progress("loading", impl->file->size_bytes(), "bytes");
+    CB_TRY(impl->model, Model::load(*impl->file, {options.repack, options.activations}, *impl->pool,
+                                    [&](std::uint64_t done, std::uint64_t) { progress.set(done); }));
+  }
+  const Hyperparameters& h = impl->model->hyperparameters();
+  if (static_cast<std::int64_t>(impl->tokenizer->size()) > h.vocabulary) {
+    return fail(ErrorKind::corrupt, "{}: the tokenizer has {} tokens, tensor token_embd.weight has rows for {}", path,
+                impl->tokenizer->size(), h.vocabulary);
+  }
+  std::int64_t context = options.context_tokens;
+  if (context == 0) context = std::min(h.context_length, kDefaultContext);
+  if (context < 1 || context > h.context_length) {
+    return fail(ErrorKind::invalid, "{}: a context of {} tokens is not in 1..{}, what the model was trained for", path,
+                context, h.context_length);
+  }
+  CB_TRY(impl->cache, KvCache::create(h, context));
+  const std::int64_t batch = std::clamp<std::int64_t>(options.batch_tokens, 1, std::max<std::int64_t>(context, 1));
+  CB_TRY(impl->executor, Executor::create(*impl->model, kernels_for(impl->isa), *impl->pool, batch,
+                                          std::clamp<std::int64_t>(options.max_logits, 1, batch)));
+  return Session(std::move(impl));
+}
+
+const ModelFile& Session::file() const { return *impl_->file; }
+const Model& Session::model() const { return *impl_->model; }
+const Tokenizer& Session::tokenizer() const { return *impl_->tokenizer; }
+const std::string* Session::chat_template_source() const { return impl_->template_source ? &*impl_->template_source : nullptr; }
+Executor& Session::executor() { return *impl_->executor; }
+ThreadPool& Session::pool() { return *impl_->pool; }
+KvCache& Session::cache() { return *impl_->cache; }
+Isa Session::isa() const { return impl_->isa; }
+std::int64_t Session::context_tokens() const { return impl_->cache->capacity(); }
+
+std::uint64_t Session::planned_bytes() const {
+  return impl_->model->packed_bytes() + KvCache::bytes_for(impl_->model->hyperparameters(), impl_->cache->capacity()) +
+         impl_->executor->buffer_bytes();
+}
+
+Status Session::evaluate(std::span<const TokenId> tokens, Logits wanted, const RowCallback& row) {
+  KvCache& cache = *impl_->cache;
+  Executor& executor = *impl_->executor;
+  const std::int64_t start = cache.length();
+  if (start + static_cast<std::int64_t>(tokens.size()) > cache.capacity()) {
+    return fail(ErrorKind::invalid, "{} tokens after {} do not fit into the context of {}; use --context or a shorter text",
+                tokens.size(), start, cache.capacity());
+  }
+  const auto undo = [&](Error error) {
+    cache.truncate(start);
+    return error;
+  };
+  const auto pass = static_cast<std::size_t>(wanted == Logits::all ? executor.max_logits() : executor.max_batch());
+  std::vector<BatchToken> batch;
+  for (std::size_t at = 0; at < tokens.size();) {
+    if (cancel_requested()) return undo(cancelled_error());
+    const std::size_t count = std::min(pass, tokens.size() - at);
+    batch.clear();
+    for (std::size_t i = at; i < at + count; ++i) {
+      const bool last = i + 1 == tokens.size();
+      batch.push_back({&cache, tokens[i], wanted == Logits::all || (wanted == Logits::last && last)});
+    }
+    auto logits = executor.evaluate(batch);
+    if (!logits) return undo(logits.error());
+    const std::size_t first = wanted == Logits::all ? at : at + count - static_cast<std::size_t>(logits->rows);
+    for (std::int64_t r = 0; r < logits->rows; ++r) {
+      if (auto status = row(first + static_cast<std::size_t>(r), logits->row(r)); !status) return undo(status.error());
+    }
+    at += count;
+  }
+  return {};
+}
+
+Result<std::string> Session::render_chat(const nlohmann::ordered_json& messages, std::int64_t now_seconds) const {
+  const std::string* source = chat_template_source();
+  if (source == nullptr) {
+    return fail(ErrorKind::unsupported, "{}: the model has no chat template; use `run --raw`", impl_->file->path());
+  }
+  CB_TRY(const ChatTemplate parsed, ChatTemplate::parse(*source));
+  const Tokenizer& t = *impl_->tokenizer;
+  const auto text_of = [&](std::optional<TokenId> id) { return id ? std::string(t.piece(*id, true)) : std::string(); };
+  nlohmann::ordered_json variables;
+  variables["messages"] = messages;
+  variables["add_generation_prompt"] = true;
+  variables["bos_token"] = text_of(t.bos());
+  variables["eos_token"] = text_of(t.eos());
+  return parsed.render(variables, now_seconds);
+}
+
+}  // namespace checkbit
