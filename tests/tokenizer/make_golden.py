@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Writes tests/data/tokenizer_golden.json with llama.cpp's ids, the oracle of tokenizer_golden_test.
+
+    python3 tests/tokenizer/make_golden.py --tokenize .../llama-tokenize --models ~/.cache/checkbit/models \\
+        --texts ../shared/data --out tests/data/tokenizer_golden.json
+
+Each entry is what this command prints, without and with "--no-bos --no-parse-special":
+
+    llama-tokenize -m MODEL -f FILE --ids --no-escape
+
+Cases of tests/data/nasty_unicode.txt are stored as ids, whole texts as count and hash (FNV-1a, 64
+bits, over the ids as little-endian 32-bit numbers). A case on which llama-tokenize fails is null.
+"""
+import argparse
+import json
+import pathlib
+import subprocess
+import tempfile
+
+MODELS = ["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"]
+MODES = {"special": [], "plain": ["--no-bos", "--no-parse-special"]}
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+NASTY = REPOSITORY / "tests/data/nasty_unicode.txt"
+SEPARATOR = b"\n---\n"
+
+
+def llama_ids(tokenize, model, path, flags):
+    command = [tokenize, "-m", str(model), "-f", str(path), "--ids", "--no-escape", "--log-disable"]
+    run = subprocess.run(command + flags, capture_output=True)
+    if run.returncode != 0:
+        return None
+    return json.loads(run.stdout.decode().strip().splitlines()[-1])
+
+
+def hash_of(ids):
+    value = 0xCBF29CE484222325
+    for id_ in ids:
+        for byte in id_.to_bytes(4, "little"):
+            value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return f"{value:016x}"
+
+
+def summary(ids):
+    return {"count": len(ids), "hash": hash_of(ids)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tokenize", required=True)
+    parser.add_argument("--models", type=pathlib.Path, required=True)
+    parser.add_argument("--texts", type=pathlib.Path, required=True)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    arguments = parser.parse_args()
+
+    texts = sorted(p for p in arguments.texts.iterdir() if p.suffix in (".txt", ".json", ".jsonl"))
+    cases = NASTY.read_bytes().split(SEPARATOR)
+    golden = {"command": "llama-tokenize -m MODEL -f FILE --ids --no-escape",
+              "modes": MODES, "models": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        case_file = pathlib.Path(folder) / "case.txt"
+        for name in MODELS:
+            model = arguments.models / f"{name}.gguf"
+            entry = {}
+            for mode, flags in MODES.items():
+                found = {"texts": {}, "cases": []}
+                for path in texts + [NASTY]:
+                    found["texts"][path.name] = summary(llama_ids(arguments.tokenize, model, path, flags))
+                for case in cases:
+                    case_file.write_bytes(case)
+                    found["cases"].append(llama_ids(arguments.tokenize, model, case_file, flags))
+                entry[mode] = found
+            golden["models"][name] = entry
+            print(name, "done", flush=True)
+    arguments.out.write_text(json.dumps(golden, separators=(",", ":")).replace('"models"', '\n"models"') + "\n")
+
+
+if __name__ == "__main__":
+    main()
