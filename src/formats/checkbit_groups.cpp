@@ -33,7 +33,8 @@ GroupHead best_group_head(const Group& group, int bits) {
   const ValueSums values = value_sums(group);
   GroupHead best;  // all zeros
   float least = weighted_error(group, levels, best.affine);
-  const int base = code_at_most(fitted.scale);
+  // The offset reaches down 127 units only: groups far below zero need a larger scale.
+  const int base = code_at_most(std::max(fitted.scale, -fitted.offset * units / 127));
   for (int code = std::max(1, base - 1); code <= std::min(base + 2, kLargestScaleCode); ++code) {
     const float scale = code_scale(code);
     const LevelSums sums = level_sums(group, levels, {scale, fitted.offset});

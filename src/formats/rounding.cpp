@@ -217,8 +217,12 @@ Affine best_affine(const Group& group, Levels levels, OffsetSign sign) {
   return best.affine;
 }
 
+std::uint16_t finite_half(float value) {
+  return float_to_half(std::clamp(value, -65504.0f, 65504.0f));
+}
+
 std::uint16_t storable_half(float scale) {
-  const std::uint16_t half = float_to_half(std::clamp(scale, -65504.0f, 65504.0f));
+  const std::uint16_t half = finite_half(scale);
   const bool vanished = scale != 0 && (half & 0x7fffu) == 0;
   return vanished ? static_cast<std::uint16_t>(half | 1u) : half;
 }
@@ -258,7 +262,7 @@ HalfAffine best_half_affine(const Group& group, Levels levels) {
     const auto scale = static_cast<std::uint16_t>(base + step);
     const float value = half_to_float(scale);
     const LevelSums sums = level_sums(group, levels, {value, fitted.offset});
-    const std::uint16_t offset = storable_half((values.x - value * sums.l) / values.w);
+    const std::uint16_t offset = finite_half((values.x - value * sums.l) / values.w);
     const float error = weighted_error(group, levels, {value, half_to_float(offset)});
     if (least < 0 || error < least) {
       least = error;

@@ -95,6 +95,9 @@ ValueSums value_sums(const Group& group);
 /// Nearest levels as stored: q [n] = level - levels.low.
 void round_to_levels(const Group& group, Levels levels, Affine affine, std::uint8_t* q);
 
+/// The nearest half that is finite.
+std::uint16_t finite_half(float value);
+
 /// The nearest half that is finite, and not zero unless the scale is: tiny scales become the
 /// smallest subnormal, which the callers' error comparison may still turn down.
 std::uint16_t storable_half(float scale);

@@ -100,10 +100,10 @@ SuperBlock Search::run_scaled() {
   Choice best = choose_scaled(0);
   if (extreme == 0) return finish(best);
   // The largest sub-scale takes the lowest integer or one a little nearer to zero.
+  const float step = spec_.sub_high > 31 ? 1.0f : 0.5f;
   constexpr int kTrials = 8;
   for (int trial = 0; trial < kTrials; ++trial) {
-    const float outermost =
-        static_cast<float>(spec_.sub_low) * (1 - 0.02f * static_cast<float>(trial));
+    const float outermost = static_cast<float>(spec_.sub_low) + step * static_cast<float>(trial);
     const Choice choice = choose_scaled(storable_half(extreme / outermost));
     if (choice.beats(best)) best = choice;
   }
@@ -180,18 +180,17 @@ SuperBlock Search::run_affine() {
   if (best.error == 0) return finish(best);
   // The largest sub-scale and sub-minimum take the highest integer or one a little lower.
   const float high = static_cast<float>(spec_.sub_high);
-  const float step = spec_.sub_high > 31 ? 0.015f : 0.04f;
+  const float step = spec_.sub_high > 31 ? 1.0f : 0.5f;
   constexpr int kTrials = 5;
   for (int trial = 0; trial < kTrials; ++trial) {
-    const float stretch = 1 + step * static_cast<float>(trial - 1);
-    const Choice choice = choose_affine(storable_half(largest_scale / high * stretch),
+    const float outermost = high - step * static_cast<float>(trial - 1);
+    const Choice choice = choose_affine(storable_half(largest_scale / outermost),
                                         storable_half(largest_minimum / high));
     if (choice.beats(best)) best = choice;
   }
   for (int trial = 0; trial < kTrials; ++trial) {
-    const float stretch = 1 + step * static_cast<float>(trial - 1);
-    const Choice choice =
-        choose_affine(best.scale, storable_half(largest_minimum / high * stretch));
+    const float outermost = high - step * static_cast<float>(trial - 1);
+    const Choice choice = choose_affine(best.scale, storable_half(largest_minimum / outermost));
     if (choice.beats(best)) best = choice;
   }
   for (int turn = 0; turn < kMaxTurns; ++turn) {
