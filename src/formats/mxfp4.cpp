@@ -11,6 +11,7 @@
 #include "formats/bit_planes.h"
 #include "formats/codebooks.h"
 #include "formats/integer_form.h"
+#include "formats/rounding.h"
 
 namespace checkbit {
 
@@ -55,14 +56,14 @@ std::uint8_t nearest_code(float value, float scale) {
 }
 
 /// Codes in [32] at one exponent and returns their weighted squared error.
-double round_at(const float* in, const float* importance, int exponent,
+double round_at(const float* in, const float* weights, int exponent,
                 std::array<std::uint8_t, 32>& codes) {
   const float scale = std::ldexp(1.0f, exponent - kExponentBias);
   double error = 0.0;
   for (std::size_t i = 0; i < 32; ++i) {
     codes[i] = nearest_code(in[i], scale);
     const double value = static_cast<double>(scale) * (kE2m1Table[codes[i]] - kE2m1Offset);
-    error += (importance == nullptr ? 1.0 : importance[i]) * (in[i] - value) * (in[i] - value);
+    error += weights[i] * (in[i] - value) * (in[i] - value);
   }
   return error;
 }
@@ -70,7 +71,7 @@ double round_at(const float* in, const float* importance, int exponent,
 /// Tries the exponent of the specification, which clips only the top quarter of its range, and its
 /// neighbours: one up so that nothing is clipped, two down because clipping one weight may serve
 /// the other 31.
-void encode_block(const float* in, const float* importance, std::uint8_t* bytes) {
+void encode_block(const float* in, const float* weights, std::uint8_t* bytes) {
   float largest = 0.0f;
   for (std::size_t i = 0; i < 32; ++i) largest = std::max(largest, std::fabs(in[i]));
   Block block{.exponent = 0, .codes = {}};
@@ -80,7 +81,7 @@ void encode_block(const float* in, const float* importance, std::uint8_t* bytes)
     for (int exponent = usual + 1; exponent >= usual - 2; --exponent) {
       const int stored = std::clamp(exponent, 0, kLargestFiniteExponent);
       std::array<std::uint8_t, 32> codes;
-      const double error = round_at(in, importance, stored, codes);
+      const double error = round_at(in, weights, stored, codes);
       if (error >= best_error) continue;
       best_error = error;
       block.exponent = static_cast<std::uint8_t>(stored);
@@ -90,10 +91,12 @@ void encode_block(const float* in, const float* importance, std::uint8_t* bytes)
   store_unaligned(bytes, block);
 }
 
+/// Takes weights from prepare_block but not its values, whose range is cut to that of half scales.
 void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  PreparedBlock prepared;
   for (std::size_t b = 0; b < n_blocks; ++b) {
-    encode_block(in + 32 * b, importance == nullptr ? nullptr : importance + 32 * b,
-                 blocks + b * sizeof(Block));
+    prepare_block(in + 32 * b, importance == nullptr ? nullptr : importance + 32 * b, 32, prepared);
+    encode_block(in + 32 * b, prepared.w, blocks + b * sizeof(Block));
   }
 }
 
