@@ -49,6 +49,7 @@ constexpr IntegerForm group_integer_form(int bits) {
           .sub_elements = 32,
           .has_min = true,
           .has_sub_min = true,
+          .min_ratio = 1.0f / static_cast<float>(128 >> bits),
           .half_scales = true,
           .activation_elements = 32};
 }

@@ -40,6 +40,7 @@ struct IntegerForm {
   bool has_sub_scale = false;  ///< false: all sub_scale are 1
   bool has_min = false;        ///< false: min_scale and sub_min are unused
   bool has_sub_min = false;    ///< false with has_min: all sub_min are 1
+  float min_ratio = 0;  ///< not zero: min_scale = scale * min_ratio always, exactly
   bool half_scales = false;    ///< every scale and min_scale is exactly a binary16 value
   int activation_elements = 0;  ///< activations under one scale, a multiple of scale_elements: 32 for
                                 ///< blocks up to 64 weights, else the block

@@ -22,18 +22,18 @@ struct ProductLine {
 };
 
 constexpr std::array kProductLines = {
-#define CHECKBIT_PRODUCT(NAME, BITS, TABLE, SCALE, SUB, SUB_SCALE, MIN, SUB_MIN, HALF, ACTIVATION)          \
+#define CHECKBIT_PRODUCT(NAME, BITS, TABLE, SCALE, SUB, SUB_SCALE, MIN, SUB_MIN, RATIO, HALF, ACTIVATION)   \
   ProductLine{#NAME, TABLE,                                                                                 \
               IntegerForm{.bits = BITS, .scale_elements = SCALE, .sub_elements = SUB,                       \
                           .has_sub_scale = SUB_SCALE, .has_min = MIN, .has_sub_min = SUB_MIN,               \
-                          .half_scales = HALF, .activation_elements = ACTIVATION}},
+                          .min_ratio = RATIO, .half_scales = HALF, .activation_elements = ACTIVATION}},
 #include "kernels/products.def"
 #undef CHECKBIT_PRODUCT
 };
 
 bool same_structure(const IntegerForm& a, const IntegerForm& b) {
   return a.scale_elements == b.scale_elements && a.sub_elements == b.sub_elements &&
-         a.has_sub_scale == b.has_sub_scale && a.has_min == b.has_min && a.has_sub_min == b.has_sub_min &&
+         a.has_sub_scale == b.has_sub_scale && a.has_min == b.has_min && a.has_sub_min == b.has_sub_min && a.min_ratio == b.min_ratio &&
          a.activation_elements == b.activation_elements;
 }
 

@@ -3,7 +3,7 @@
 // What: rows sit in lanes, so the canonical order of sums is also the fast one. A panel is a
 //   sequence of records, one per max(32, scale_elements) columns. A record holds, in this order:
 //     scales      [n_scales][16]  binary16 or float
-//     min scales  [n_scales][16]  the same, if has_min
+//     min scales  [n_scales][16]  the same, if has_min and no fixed min_ratio
 //     sub-scales  [n_subs][16]    int8, if has_sub_scale
 //     sub-mins    [n_subs][16]    int8, if has_sub_min
 //     quants      per 32 columns, bit planes of 64-byte vectors. A vector of bytes holds, for each
@@ -51,6 +51,8 @@ constexpr std::size_t unit_bytes_for(int bits) {
   }
 }
 
+constexpr bool stores_min_scales(const IntegerForm& form) { return form.has_min && form.min_ratio == 0; }
+
 constexpr PanelLayout panel_layout(const IntegerForm& form) {
   PanelLayout layout;
   layout.bits = form.bits == 1 ? 2 : form.bits == 7 ? 8 : form.bits;
@@ -61,7 +63,7 @@ constexpr PanelLayout panel_layout(const IntegerForm& form) {
       static_cast<std::size_t>(layout.n_scales) * kPanelRows * (form.half_scales ? 2 : 4);
   const std::size_t subs_bytes = static_cast<std::size_t>(layout.n_subs) * kPanelRows;
   layout.min_offset = scales_bytes;
-  layout.sub_offset = layout.min_offset + (form.has_min ? scales_bytes : 0);
+  layout.sub_offset = layout.min_offset + (stores_min_scales(form) ? scales_bytes : 0);
   layout.sub_min_offset = layout.sub_offset + (form.has_sub_scale ? subs_bytes : 0);
   layout.quant_offset = layout.sub_min_offset + (form.has_sub_min ? subs_bytes : 0);
   layout.unit_bytes = unit_bytes_for(layout.bits);

@@ -1,11 +1,12 @@
 // Products of packed integer weights with quantized activations. Included per instruction set.
 // Canonical order: docs/numerics.md, "Products".
 
-#define CHECKBIT_PRODUCT(NAME, BITS, TABLE, SCALE, SUB, SUB_SCALE, MIN, SUB_MIN, HALF, ACTIVATION)          \
+#define CHECKBIT_PRODUCT(NAME, BITS, TABLE, SCALE, SUB, SUB_SCALE, MIN, SUB_MIN, RATIO, HALF, ACTIVATION)   \
   struct Product_##NAME {                                                                                   \
     static constexpr IntegerForm kForm = {                                                                  \
         .bits = BITS, .scale_elements = SCALE, .sub_elements = SUB, .has_sub_scale = SUB_SCALE,             \
-        .has_min = MIN, .has_sub_min = SUB_MIN, .half_scales = HALF, .activation_elements = ACTIVATION};    \
+        .has_min = MIN, .has_sub_min = SUB_MIN, .min_ratio = RATIO, .half_scales = HALF,                    \
+        .activation_elements = ACTIVATION};                                                                 \
     static constexpr PanelLayout kLayout = panel_layout(kForm);                                             \
     static constexpr bool kTable = TABLE;                                                                   \
     static constexpr bool kFullRange = TABLE || BITS > 6;                                                   \
@@ -148,7 +149,8 @@ CB_INLINE void scale_group(const ProductArguments& a, const std::uint8_t* record
     const F32x16 x_scale = f32_set(x.scales[t][activation_group]);
     acc[t] = f32_fma(f32_from_i32(group.total[t]), scales * x_scale, acc[t]);
     if constexpr (kForm.has_min) {
-      const F32x16 min_scales = load_scales<kForm.half_scales>(record + P::kLayout.min_offset, index);
+      F32x16 min_scales = scales * f32_set(kForm.min_ratio);  // exact: a power of two
+      if constexpr (kForm.min_ratio == 0) min_scales = load_scales<kForm.half_scales>(record + P::kLayout.min_offset, index);
       const F32x16 m = kForm.has_sub_min ? f32_from_i32(group.mins[t])
                                          : f32_set(static_cast<float>(group.plain_mins[t]));
       acc[t] = f32_fnma(m, min_scales * x_scale, acc[t]);

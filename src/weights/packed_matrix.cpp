@@ -122,7 +122,7 @@ void PackedMatrix::pack_integer_panel(std::int64_t panel, std::uint8_t* out) con
       for (int s = 0; s < scales_per_block; ++s) {
         const int index = (inside / form_.scale_elements + s) * kPanelRows + lane;
         store_scale(record, index, form_.half_scales, block.scale[s]);
-        if (form_.has_min) store_scale(record + layout_.min_offset, index, form_.half_scales, block.min_scale[s]);
+        if (stores_min_scales(form_)) store_scale(record + layout_.min_offset, index, form_.half_scales, block.min_scale[s]);
       }
       for (int s = 0; s < subs_per_block; ++s) {
         const int index = (inside / form_.sub_elements + s) * kPanelRows + lane;
