@@ -188,8 +188,8 @@ def model_templates():
         if not path.exists():
             continue
         field = gguf.GGUFReader(path).get_field("tokenizer.chat_template")
-        source = field.contents()
-        if source not in found.values():
+        source = field.contents() if field else None
+        if source and source not in found.values():
             found[name] = source
     return found
 

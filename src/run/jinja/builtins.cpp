@@ -84,7 +84,10 @@ void bind_arguments(Call& call, Arguments& arguments,
   std::size_t used = 0;
   bool takes_rest = false;
   bool takes_named = false;
+  const bool by_name =
+      std::find(parameters.begin(), parameters.end(), std::string_view("/")) == parameters.end();
   for (std::string_view parameter : parameters) {
+    if (parameter == "/") continue;
     if (parameter.starts_with("**")) {
       takes_named = true;
       continue;
@@ -96,7 +99,7 @@ void bind_arguments(Call& call, Arguments& arguments,
     const bool optional = parameter.ends_with('=');
     if (optional) parameter.remove_suffix(1);
     const auto named = std::find_if(arguments.named.begin(), arguments.named.end(),
-                                    [&](const auto& a) { return a.first == parameter; });
+                                    [&](const auto& a) { return by_name && a.first == parameter; });
     const bool is_positional = used < arguments.positional.size();
     if (is_positional && named != arguments.named.end()) {
       invalid("{}() got multiple values for argument '{}'", call.name, parameter);

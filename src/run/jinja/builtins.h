@@ -3,7 +3,8 @@
 // What: each is one function `Value name(Call&)` and one line in filters.def, tests.def,
 // methods.def
 //   or functions.def. The line names its parameters, for example "old new count=": `count` may be
-//   left out; "*rest" takes further positional and "**named" further keyword arguments.
+//   left out; "*rest" takes further positional and "**named" further keyword arguments, and a
+//   last word "/" says that arguments cannot be given by name.
 // Errors: Fault.
 #pragma once
 

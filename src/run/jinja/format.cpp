@@ -353,13 +353,14 @@ class BraceFormatter {
     runtime_.charge();
     const std::size_t colon = std::min(text.find(':'), text.size());
     std::string_view path = text.substr(0, colon);
-    const std::string spec = colon < text.size() ? run(text.substr(colon + 1)) : std::string();
     char conversion = 0;
     if (path.size() >= 2 && path[path.size() - 2] == '!') {
       conversion = path.back();
       path.remove_suffix(2);
     }
     Value value = look_up(path);
+    // After the value: fields without numbers count from left to right.
+    const std::string spec = colon < text.size() ? run(text.substr(colon + 1)) : std::string();
     if (conversion == 'r') {
       value = runtime_.string(to_repr(runtime_, value));
     } else if (conversion == 's') {

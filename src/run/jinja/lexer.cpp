@@ -102,6 +102,7 @@ class Lexer {
   }
 
   void comment(std::size_t open) {
+    if (at_ == source_.size()) return;  // jinja2 accepts a comment that the end cuts off at once
     const std::size_t close = source_.find("#}", at_);
     if (close == std::string_view::npos) syntax_error(open, "missing end of comment tag");
     const char sign = close > at_ ? source_[close - 1] : '\0';
@@ -124,6 +125,7 @@ class Lexer {
 
   void raw(std::size_t open) {
     const std::size_t begin = at_;
+    if (begin == source_.size()) return;
     for (std::size_t close = begin;; close += 2) {
       close = source_.find("{%", close);
       if (close == std::string_view::npos) syntax_error(open, "missing end of raw directive");

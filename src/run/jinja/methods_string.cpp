@@ -96,7 +96,7 @@ std::vector<std::string_view> split_at_space(std::string_view text, std::int64_t
     text.remove_prefix(end);
     text.remove_prefix(leading_space(text));
   }
-  if (!text.empty()) parts.push_back(text.substr(0, text.size() - trailing_space(text)));
+  if (!text.empty()) parts.push_back(text);
   return parts;
 }
 
@@ -114,7 +114,7 @@ std::vector<std::string_view> split_at_space_right(std::string_view text, std::i
     text = text.substr(0, begin);
     text.remove_suffix(trailing_space(text));
   }
-  if (!text.empty()) parts.push_back(text.substr(leading_space(text)));
+  if (!text.empty()) parts.push_back(text);
   std::reverse(parts.begin(), parts.end());
   return parts;
 }

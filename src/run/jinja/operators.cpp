@@ -23,7 +23,8 @@ constexpr std::string_view op_text(Op op) {
 
 [[noreturn]] void overflow() { raise(ErrorKind::unsupported, "integer result beyond 64 bits"); }
 
-Value checked(bool overflowed, std::int64_t result) {
+/// `result` by reference: it is read after the operation in the first argument has written it.
+Value checked(bool overflowed, const std::int64_t& result) {
   if (overflowed) overflow();
   return Value::integer(result);
 }

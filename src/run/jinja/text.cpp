@@ -177,9 +177,7 @@ class JsonWriter {
   }
 
   void write_unicode_escape(std::uint32_t c) {
-    if (c == 0x7F) {
-      out_ += '\x7F';
-    } else if (c < 0x10000) {
+    if (c < 0x10000) {
       out_ += fmt::format("\\u{:04x}", c);
     } else {
       const std::uint32_t above = c - 0x10000;
