@@ -50,10 +50,14 @@ FAMILIES = {
 
 
 class Model:
-    """Metadata and decoded tensors of one GGUF file."""
+    """Metadata and decoded tensors of one GGUF file.
 
-    def __init__(self, path):
+    `half_cache` rounds keys and values to float16, as engines store them between tokens.
+    """
+
+    def __init__(self, path, half_cache=False):
         """Opens the file; refuses architectures it does not know."""
+        self.half_cache = half_cache
         self.reader = GGUFReader(path)
         self.tensors = {tensor.name: tensor for tensor in self.reader.tensors}
         own = (self.field(f"checkbit.tensor.{key}", []) for key in ("names", "formats"))
@@ -192,6 +196,9 @@ def attention(model, layer, inputs):
     query = rotary.rotate(query, positions, config, divisors)
     key = rotary.rotate(key, positions, config, divisors)
 
+    if model.half_cache:
+        key, value = (x.astype(np.float16).astype(np.float64) for x in (key, value))
+
     allowed = visible(tokens, model.window(layer))
     mixed = np.empty((tokens, query_heads, value_size))
     for head in range(query_heads):
@@ -233,9 +240,9 @@ def output_logits(model, hidden):
     return np.tanh(logits / cap) * cap if cap else logits
 
 
-def forward(path, tokens, positions=None, progress=None):
+def forward(path, tokens, positions=None, half_cache=False, progress=None):
     """Logits in float64 [positions or tokens, vocabulary] of a sequence of token ids."""
-    model = Model(path)
+    model = Model(path, half_cache)
     tokens = np.asarray(tokens, dtype=np.int64)
     if tokens.size == 0 or tokens.min() < 0 or tokens.max() >= model.vocabulary:
         raise ValueError(f"token ids must be 0 to {model.vocabulary - 1}, at least one")
@@ -257,6 +264,7 @@ def main():
     source.add_argument("--tokens", metavar="FILE", help="JSON list of token ids")
     source.add_argument("--text", help="text, split into tokens by llama.cpp")
     parser.add_argument("-o", "--output", required=True, help=".npy file for the float32 logits")
+    parser.add_argument("--half-cache", action="store_true", help="keys and values in float16")
     parser.add_argument("--positions", help="compute only these positions, as a JSON list")
     arguments = parser.parse_args()
     if arguments.tokens:
@@ -272,7 +280,10 @@ def main():
 
     positions = json.loads(arguments.positions) if arguments.positions else None
     np.save(
-        arguments.output, forward(arguments.model, tokens, positions, progress).astype(np.float32)
+        arguments.output,
+        forward(arguments.model, tokens, positions, arguments.half_cache, progress).astype(
+            np.float32
+        ),
     )
     print(file=sys.stderr)
 
