@@ -7,7 +7,8 @@ Status SessionSource::begin_window() {
   return {};
 }
 
-Result<std::span<const float>> SessionSource::read(std::span<const TokenId> tokens, bool want_logits) {
+Result<std::span<const float>> SessionSource::read(std::span<const TokenId> tokens,
+                                                   bool want_logits) {
   rows_.clear();
   CB_TRY_STATUS(session_.evaluate(tokens, want_logits ? Logits::all : Logits::none,
                                   [&](std::size_t, std::span<const float> row) -> Status {

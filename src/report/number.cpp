@@ -34,7 +34,10 @@ Scale scale_of(double value, const std::string& unit) {
 /// Decimals that show `digits` significant digits of a number of this size.
 int decimals_for(double size, int digits) {
   if (!(size > 0) || !std::isfinite(size)) return 0;
-  const int magnitude = static_cast<int>(std::floor(std::log10(size)));
+  int magnitude = static_cast<int>(std::floor(std::log10(size)));
+  // 0.9996 rounds to 1.00, which has one digit more before the point.
+  const double shown = std::round(size * std::pow(10, digits - 1 - magnitude));
+  if (shown >= std::pow(10, digits)) ++magnitude;
   return std::clamp(digits - 1 - magnitude, 0, kMaxDecimals);
 }
 
