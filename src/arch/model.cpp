@@ -85,8 +85,7 @@ Result<Model> Model::load(const ModelFile& file, const PackOptions& options, Thr
                         model.architecture().name));
     }
     const auto [role, layer] = place->second;
-    if (auto added = model.add_tensor(tensor, role, layer, pool); !added) return named(added.error());
-    if (options.repack) file.drop_pages(tensor);
+    if (auto added = model.add_tensor(file, tensor, role, layer, pool); !added) return named(added.error());
     done += tensor.info.size_bytes;
     if (progress) progress(done, file.size_bytes());
   }
@@ -94,11 +93,14 @@ Result<Model> Model::load(const ModelFile& file, const PackOptions& options, Thr
   return model;
 }
 
-Status Model::add_tensor(const ModelTensor& tensor, Role role, std::int64_t layer, ThreadPool& pool) {
+Status Model::add_tensor(const ModelFile& file, const ModelTensor& tensor, Role role, std::int64_t layer,
+                         ThreadPool& pool) {
   const RoleInfo& info = role_info(role);
   CB_TRY_STATUS(check_shape(tensor, info, config_.hyperparameters));
   if (info.rows != Dimension::one) {
-    CB_TRY(PackedMatrix matrix, PackedMatrix::create(tensor, options_, pool));
+    CB_TRY(PackedMatrix matrix, PackedMatrix::create(tensor, options_, pool, [&](std::span<const std::uint8_t> bytes) {
+             file.parts()[tensor.part].drop_pages(bytes);
+           }));
     matrices_[index(role, layer)] = std::make_unique<PackedMatrix>(std::move(matrix));
     return {};
   }

@@ -43,7 +43,7 @@ class Model {
 
  private:
   std::size_t index(Role role, std::int64_t layer) const;
-  Status add_tensor(const ModelTensor& tensor, Role role, std::int64_t layer, ThreadPool& pool);
+  Status add_tensor(const ModelFile& file, const ModelTensor& tensor, Role role, std::int64_t layer, ThreadPool& pool);
   Status check_complete() const;
 
   ModelConfig config_;

@@ -49,7 +49,8 @@ FloatStorage storage_of(const Format& format) {
 
 }  // namespace
 
-Result<PackedMatrix> PackedMatrix::create(const ModelTensor& tensor, const PackOptions& options, ThreadPool& pool) {
+Result<PackedMatrix> PackedMatrix::create(const ModelTensor& tensor, const PackOptions& options, ThreadPool& pool,
+                                          const DropSource& drop_source) {
   PackedMatrix m;
   m.tensor_ = &tensor;
   const Format& format = *tensor.info.format;
@@ -58,36 +59,62 @@ Result<PackedMatrix> PackedMatrix::create(const ModelTensor& tensor, const PackO
   if (format.decode == nullptr) {
     return fail(ErrorKind::unsupported, "tensor {}: type {} cannot be read as weights", tensor.info.name, format.name);
   }
-  if (options.activations == ActivationMode::int8 && format.unpack != nullptr) {
-    if (auto choice = find_product(format.integer)) {
-      const PanelLayout layout = panel_layout(choice->form);
-      // A record or an activation group must not run over the end of a row (NVFP4 in odd widths).
-      if (m.columns_ % layout.record_columns == 0 && m.columns_ % format.integer.activation_elements == 0) {
-        m.integer_ = true;
-        m.widened_ = choice->widened;
-        m.kind_ = choice->kind;
-        m.form_ = choice->form;
-        m.layout_ = layout;
-        m.panel_bytes_ = layout.record_bytes * static_cast<std::size_t>(m.columns_ / layout.record_columns);
-      }
-    }
-  }
-  if (!m.integer_) {
-    m.storage_ = storage_of(format);
-    const std::size_t element = m.storage_ == FloatStorage::f32 ? 4 : 2;
-    m.panel_bytes_ = element * kPanelRows * static_cast<std::size_t>(m.columns_);
-  }
+  m.choose_path(format, options.activations);
   // Under float activations a quantized matrix is decoded panel by panel: packed it would take 4 bytes a weight.
   const bool pack_now = options.repack && (m.integer_ || format.block_elements == 1);
   if (pack_now) {
     CB_TRY(m.data_, AlignedBuffer::allocate(m.panel_bytes_ * static_cast<std::size_t>(m.panels()), m.name().c_str()));
-    pool.for_ranges(m.panels(), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t panel = begin; panel < end; ++panel) {
-        m.pack_panel(panel, m.data_.data() + static_cast<std::size_t>(panel) * m.panel_bytes_);
-      }
-    });
+    m.pack_all(pool, drop_source);
   }
   return m;
+}
+
+void PackedMatrix::choose_path(const Format& format, ActivationMode activations) {
+  if (activations == ActivationMode::int8 && format.unpack != nullptr) {
+    if (auto choice = find_product(format.integer)) {
+      const PanelLayout layout = panel_layout(choice->form);
+      // A record or an activation group must not run over the end of a row (NVFP4 in odd widths).
+      if (columns_ % layout.record_columns == 0 && columns_ % format.integer.activation_elements == 0) {
+        integer_ = true;
+        widened_ = choice->widened;
+        kind_ = choice->kind;
+        form_ = choice->form;
+        layout_ = layout;
+        panel_bytes_ = layout.record_bytes * static_cast<std::size_t>(columns_ / layout.record_columns);
+        return;
+      }
+    }
+  }
+  storage_ = storage_of(format);
+  const std::size_t element = storage_ == FloatStorage::f32 ? 4 : 2;
+  panel_bytes_ = element * kPanelRows * static_cast<std::size_t>(columns_);
+}
+
+std::uint64_t PackedMatrix::packed_bytes_for(const Format& format, std::int64_t rows, std::int64_t columns) {
+  PackedMatrix m;
+  m.rows_ = rows;
+  m.columns_ = columns;
+  m.choose_path(format, ActivationMode::int8);
+  return m.panel_bytes_ * static_cast<std::uint64_t>(m.panels());
+}
+
+/// In slabs, so that source pages and packed panels of the whole matrix are never resident together.
+void PackedMatrix::pack_all(ThreadPool& pool, const DropSource& drop_source) {
+  constexpr std::size_t kSlabBytes = 8u << 20;
+  const std::size_t row_bytes = tensor_->info.row_bytes();
+  const auto slab = static_cast<std::int64_t>(std::max<std::size_t>(1, kSlabBytes / (row_bytes * kPanelRows + 1)));
+  for (std::int64_t first = 0; first < panels(); first += slab) {
+    const std::int64_t last = std::min(first + slab, panels());
+    pool.for_ranges(last - first, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t panel = first + begin; panel < first + end; ++panel) {
+        pack_panel(panel, data_.data() + static_cast<std::size_t>(panel) * panel_bytes_);
+      }
+    });
+    if (!drop_source) continue;
+    const std::size_t from = static_cast<std::size_t>(first * kPanelRows) * row_bytes;
+    const std::size_t to = std::min(static_cast<std::size_t>(last * kPanelRows) * row_bytes, tensor_->bytes.size());
+    drop_source(tensor_->bytes.subspan(from, to - from));
+  }
 }
 
 std::string_view PackedMatrix::path() const {

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -44,7 +45,13 @@ class PackedMatrix {
  public:
   /// `tensor` must outlive the matrix (its map is read again for row look-ups and without repack).
   /// Errors: unsupported or corrupt, naming the tensor; memory.
-  static Result<PackedMatrix> create(const ModelTensor& tensor, const PackOptions& options, ThreadPool& pool);
+  /// `drop_source`, if given, is called with source bytes that are no longer needed, while packing.
+  using DropSource = std::function<void(std::span<const std::uint8_t>)>;
+  static Result<PackedMatrix> create(const ModelTensor& tensor, const PackOptions& options, ThreadPool& pool,
+                                     const DropSource& drop_source = {});
+
+  /// What a matrix of this format and shape takes in memory when repacked.
+  static std::uint64_t packed_bytes_for(const Format& format, std::int64_t rows, std::int64_t columns);
 
   std::int64_t rows() const { return rows_; }
   std::int64_t columns() const { return columns_; }
@@ -67,6 +74,8 @@ class PackedMatrix {
   void decode_row(std::int64_t row, float* out) const;
 
  private:
+  void choose_path(const Format& format, ActivationMode activations);
+  void pack_all(ThreadPool& pool, const DropSource& drop_source);
   void pack_panel(std::int64_t panel, std::uint8_t* out) const;
   void pack_integer_panel(std::int64_t panel, std::uint8_t* out) const;
   void pack_float_panel(std::int64_t panel, std::uint8_t* out) const;

@@ -1,0 +1,129 @@
+#include "quantize/budget.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "base/progress.h"
+#include "quantize/allocate/allocate.h"
+
+namespace checkbit {
+namespace {
+
+/// Candidates from small to large; those that do not divide a row are left out per tensor.
+constexpr std::array<std::string_view, 13> kCandidates = {"CB2", "Q2_K", "CB3", "Q3_K", "IQ4_XS", "Q4_K", "CB4",
+                                                          "IQ4_NL", "Q4_1", "Q5_K", "Q5_1", "Q6_K", "Q8_0"};
+
+std::vector<const Format*> candidates_for(const TensorPlan& tensor, bool standard_only) {
+  std::vector<const Format*> formats = {tensor.source->info.format};
+  if (!is_quantizable(tensor)) return formats;
+  for (const std::string_view name : kCandidates) {
+    const Format* format = find_format(name);
+    if (format == nullptr || format->encode == nullptr || (standard_only && format->own)) continue;
+    if (tensor.source->info.columns() % static_cast<std::uint64_t>(format->block_elements) != 0) continue;
+    // Larger than it is now cannot gain anything.
+    if (format == formats[0] || format->bits_per_weight() >= formats[0]->bits_per_weight()) continue;
+    formats.push_back(format);
+  }
+  return formats;
+}
+
+/// Evenly spaced rows of a tensor as floats.
+struct RowSample {
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::vector<float> values;
+};
+
+Result<RowSample> sample_rows(const ModelTensor& tensor, std::int64_t wanted) {
+  RowSample sample;
+  const auto rows = static_cast<std::int64_t>(tensor.info.rows());
+  sample.columns = static_cast<std::int64_t>(tensor.info.columns());
+  sample.rows = std::min(rows, wanted);
+  sample.values.resize(static_cast<std::size_t>(sample.rows * sample.columns));
+  const Format& format = *tensor.info.format;
+  for (std::int64_t i = 0; i < sample.rows; ++i) {
+    const std::int64_t row = (2 * i + 1) * rows / (2 * sample.rows);
+    float* out = sample.values.data() + i * sample.columns;
+    format.decode(tensor.bytes.data() + static_cast<std::size_t>(row) * tensor.info.row_bytes(),
+                  static_cast<std::size_t>(sample.columns / format.block_elements), out);
+    const auto bad = std::find_if(out, out + sample.columns, [](float v) { return !std::isfinite(v); });
+    if (bad != out + sample.columns) {
+      return fail(ErrorKind::corrupt, "tensor {}: the weight in row {}, column {} is not finite", tensor.info.name, row, bad - out);
+    }
+  }
+  return sample;
+}
+
+/// Mean over the sampled rows of sum over columns of energy[c] * error^2.
+double weighted_error(const RowSample& sample, const std::vector<float>& decoded, const std::vector<double>& energy) {
+  double sum = 0;
+  for (std::int64_t r = 0; r < sample.rows; ++r) {
+    for (std::int64_t c = 0; c < sample.columns; ++c) {
+      const auto at = static_cast<std::size_t>(r * sample.columns + c);
+      const double error = double{sample.values[at]} - double{decoded[at]};
+      sum += error * error * (energy.empty() ? 1.0 : energy[static_cast<std::size_t>(c)]);
+    }
+  }
+  return sum / static_cast<double>(sample.rows);
+}
+
+double predicted_loss(const RowSample& sample, const Format& format, const std::vector<TensorUse>& uses) {
+  const auto blocks = sample.values.size() / static_cast<std::size_t>(format.block_elements);
+  std::vector<std::uint8_t> encoded(blocks * static_cast<std::size_t>(format.block_bytes));
+  std::vector<float> decoded(sample.values.size());
+  format.encode(sample.values.data(), blocks, nullptr, encoded.data());
+  format.decode(encoded.data(), blocks, decoded.data());
+  double loss = 0;
+  for (const TensorUse& use : uses) {
+    double error = weighted_error(sample, decoded, use.column_energy);
+    if (use.column_energy.empty()) error /= static_cast<double>(sample.columns);  // a table: per element, as its energy
+    if (use.output_energy > 0) loss += use.sensitivity * error / use.output_energy;
+  }
+  return loss;
+}
+
+}  // namespace
+
+Result<BudgetPlan> plan_budget(const ModelFile& file, const Calibration& calibration, const BudgetOptions& options,
+                               ThreadPool& pool) {
+  CB_TRY(Plan plan, plan_copy(file));
+  const auto size_of = [&](const TensorPlan& t) {
+    return options.kind == BudgetKind::file_bytes ? t.file_bytes() : t.packed_bytes();
+  };
+  std::vector<AllocationItem> items(plan.tensors.size());
+  std::vector<std::vector<const Format*>> formats(plan.tensors.size());
+  Progress progress("trying formats", plan.tensors.size(), "tensors");
+  for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
+    if (cancel_requested()) return cancelled_error();
+    TensorPlan tensor = plan.tensors[i];
+    formats[i] = candidates_for(tensor, options.standard_only);
+    items[i].resize(formats[i].size());
+    const auto uses = calibration.uses.find(tensor.source->info.name);
+    RowSample sample;
+    if (formats[i].size() > 1) {
+      CB_TRY(sample, sample_rows(*tensor.source, options.sample_rows));
+    }
+    pool.for_ranges(static_cast<std::int64_t>(formats[i].size()), [&](std::int64_t begin, std::int64_t end) {
+      for (auto f = static_cast<std::size_t>(begin); f < static_cast<std::size_t>(end); ++f) {
+        TensorPlan trial = tensor;
+        trial.format = formats[i][f];
+        items[i][f].bytes = size_of(trial);
+        const bool changes = f > 0 && uses != calibration.uses.end();
+        items[i][f].loss = changes ? predicted_loss(sample, *formats[i][f], uses->second) : 0.0;
+      }
+    });
+    file.drop_pages(*tensor.source);
+    progress.advance();
+  }
+  CB_TRY(const std::vector<std::size_t> chosen, allocate(items, options.bytes));
+  BudgetPlan result{std::move(plan), 0};
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    result.plan.tensors[i].format = formats[i][chosen[i]];
+    result.predicted_divergence += items[i][chosen[i]].loss;
+  }
+  result.plan.recipe = "budget";
+  return result;
+}
+
+}  // namespace checkbit

@@ -1,0 +1,158 @@
+#include "quantize/write_model.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <filesystem>
+
+#include "base/progress.h"
+#include "file/gguf_writer.h"
+#include "file/metadata_keys.h"
+
+namespace checkbit {
+namespace {
+
+constexpr std::uint64_t kSlabElements = 1u << 20;
+
+/// Rows [begin, end) of a tensor in their new format.
+class SlabEncoder {
+ public:
+  SlabEncoder(const TensorPlan& plan, const Calibration* calibration) : plan_(plan) {
+    if (calibration == nullptr) return;
+    const auto uses = calibration->uses.find(plan.source->info.name);
+    if (uses == calibration->uses.end()) return;
+    for (const TensorUse& use : uses->second) {
+      if (!use.column_energy.empty()) energy_ = &use.column_energy;
+    }
+  }
+
+  /// False when a weight of the row is not finite.
+  bool encode_row(std::uint64_t row, std::uint8_t* out) const {
+    const GgufTensor& info = plan_.source->info;
+    const auto columns = static_cast<std::size_t>(info.columns());
+    std::vector<float> values(columns);
+    std::vector<float> importance;
+    info.format->decode(plan_.source->bytes.data() + row * info.row_bytes(),
+                        columns / static_cast<std::size_t>(info.format->block_elements), values.data());
+    if (!std::ranges::all_of(values, [](float v) { return std::isfinite(v); })) return false;
+    if (energy_ != nullptr) importance = importance_of(values);
+    plan_.format->encode(values.data(), columns / static_cast<std::size_t>(plan_.format->block_elements),
+                         importance.empty() ? nullptr : importance.data(), out);
+    return true;
+  }
+
+ private:
+  /// The column's energy, smoothed so that no column of a short calibration text counts for nothing.
+  std::vector<float> importance_of(const std::vector<float>& values) const {
+    double mean = 0;
+    for (const double e : *energy_) mean += e;
+    mean /= static_cast<double>(energy_->size());
+    std::vector<float> importance(values.size());
+    for (std::size_t c = 0; c < values.size(); ++c) importance[c] = static_cast<float>((*energy_)[c] + 0.1 * mean);
+    return importance;
+  }
+
+  const TensorPlan& plan_;
+  const std::vector<double>* energy_ = nullptr;
+};
+
+Status write_encoded(const TensorPlan& plan, const Calibration* calibration, std::size_t index, GgufWriter& writer,
+                     const ModelFile& source, ThreadPool& pool, Progress& progress) {
+  const SlabEncoder encoder(plan, calibration);
+  const GgufTensor& info = plan.source->info;
+  const std::uint64_t rows = info.rows();
+  const std::uint64_t row_bytes = plan.file_bytes() / rows;
+  const std::uint64_t slab_rows = std::max<std::uint64_t>(1, kSlabElements / info.columns());
+  std::vector<std::uint8_t> slab;
+  for (std::uint64_t first = 0; first < rows; first += slab_rows) {
+    if (cancel_requested()) return cancelled_error();
+    const std::uint64_t count = std::min(slab_rows, rows - first);
+    slab.resize(count * row_bytes);
+    std::atomic<std::uint64_t> bad_row{rows};
+    pool.for_ranges(static_cast<std::int64_t>(count), [&](std::int64_t begin, std::int64_t end) {
+      for (auto r = static_cast<std::uint64_t>(begin); r < static_cast<std::uint64_t>(end); ++r) {
+        if (!encoder.encode_row(first + r, slab.data() + r * row_bytes)) bad_row = first + r;
+      }
+    });
+    if (bad_row < rows) {
+      return fail(ErrorKind::corrupt, "{}: tensor {}: a weight in row {} is not finite; the source is damaged", source.path(),
+                  info.name, bad_row.load());
+    }
+    CB_TRY_STATUS(writer.append(index, slab));
+    source.parts()[plan.source->part].drop_pages(
+        plan.source->bytes.subspan(first * info.row_bytes(), count * info.row_bytes()));
+    progress.advance(count * info.columns());
+  }
+  return {};
+}
+
+/// Copies in pieces, so that dropping pages keeps up; blocks with NaN or infinite scales are refused.
+Status write_copied(const TensorPlan& plan, std::size_t index, GgufWriter& writer, const ModelFile& source, Progress& progress) {
+  const GgufTensor& info = plan.source->info;
+  const auto block_bytes = static_cast<std::size_t>(info.format->block_bytes);
+  const std::size_t piece = std::max<std::size_t>(1, (4u << 20) / block_bytes) * block_bytes;
+  for (std::size_t at = 0; at < plan.source->bytes.size(); at += piece) {
+    if (cancel_requested()) return cancelled_error();
+    const auto bytes = plan.source->bytes.subspan(at, std::min(piece, plan.source->bytes.size() - at));
+    for (std::size_t b = 0; info.format->is_finite != nullptr && b < bytes.size(); b += block_bytes) {
+      if (info.format->is_finite(bytes.data() + b)) continue;
+      return fail(ErrorKind::corrupt, "{}: tensor {}: block {} holds NaN or infinity; the source is damaged", source.path(),
+                  info.name, (at + b) / block_bytes);
+    }
+    CB_TRY_STATUS(writer.append(index, bytes));
+    source.parts()[plan.source->part].drop_pages(bytes);
+  }
+  progress.advance(info.elements());
+  return {};
+}
+
+GgufHeader planned_header(const ModelFile& source, const Plan& plan, const Receipt& receipt) {
+  GgufHeader header;
+  header.metadata = source.metadata();
+  for (const std::string_view key : {kKeySplitNumber, kKeySplitCount, kKeySplitTensors}) header.metadata.erase(key);
+  header.metadata.set("general.quantization_version", GgufValue::of(std::uint32_t{2}));
+  header.metadata.erase("general.file_type");  // names one type for the whole file
+  header.metadata.set(std::string(kKeyReceiptSource), GgufValue::of(receipt.source_sha256));
+  header.metadata.set(std::string(kKeyReceiptCommand), GgufValue::of(receipt.command));
+  header.metadata.set(std::string(kKeyReceiptAllocation), GgufValue::of(plan.summary()));
+  if (!receipt.loss.empty()) header.metadata.set(std::string(kKeyReceiptLoss), GgufValue::of(receipt.loss));
+  for (const TensorPlan& t : plan.tensors) {
+    GgufTensor info = t.source->info;
+    info.format = t.format;
+    info.size_bytes = t.file_bytes();
+    header.tensors.push_back(std::move(info));
+  }
+  return header;
+}
+
+}  // namespace
+
+Status check_output_path(const ModelFile& source, const std::string& path) {
+  std::error_code ignored;
+  const auto refuse = [&](const std::string& existing) -> Status {
+    return fail(ErrorKind::invalid, "{}: the output would overwrite the source {}; choose another name", path, existing);
+  };
+  if (std::filesystem::equivalent(source.path(), path, ignored)) return refuse(source.path());
+  if (std::filesystem::is_directory(path, ignored)) return fail(ErrorKind::invalid, "{}: is a folder; name a file", path);
+  return {};
+}
+
+Status write_model(const ModelFile& source, const Plan& plan, const Receipt& receipt, const Calibration* calibration,
+                   const std::string& path, ThreadPool& pool) {
+  CB_TRY_STATUS(check_output_path(source, path));
+  CB_TRY(GgufWriter writer, GgufWriter::create(path, planned_header(source, plan, receipt)));
+  std::uint64_t elements = 0;
+  for (const TensorPlan& t : plan.tensors) elements += t.source->info.elements();
+  Progress progress("writing", elements, "weights");
+  for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
+    const TensorPlan& t = plan.tensors[i];
+    if (t.format == t.source->info.format) {
+      CB_TRY_STATUS(write_copied(t, i, writer, source, progress));
+    } else {
+      CB_TRY_STATUS(write_encoded(t, calibration, i, writer, source, pool, progress));
+    }
+  }
+  return writer.finish();
+}
+
+}  // namespace checkbit
