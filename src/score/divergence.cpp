@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 #include "base/result.h"
@@ -15,21 +15,28 @@ namespace {
 constexpr std::size_t kLanes = 8;
 constexpr double kSmallestArgument = -708.0;  // exp(-708) is still a normal number
 
+// Half of the lanes as a compiler vector: one source for every instruction set, cut to the width at
+// hand. They pass by reference, because by value their ABI would differ between instruction sets.
+constexpr std::size_t kHalf = kLanes / 2;
+using Doubles = double __attribute__((vector_size(32)));
+using Words = std::uint64_t __attribute__((vector_size(32)));
+using Floats = float __attribute__((vector_size(16)));
+
 #define CB_INLINE [[gnu::always_inline]] inline
 
 /// exp(x) for x <= 0, without branches. x = n log 2 + r with |r| <= log(2) / 2; exp(r) by the
-/// Taylor series to r^13 (its remainder is below 2^-58), then times 2^n through the exponent bits.
-CB_INLINE double exponential(double x) {
+/// Taylor series to r^13 (its remainder is below 2^-57), then times 2^n through the exponent bits.
+CB_INLINE void exponential(const Doubles& x, Doubles& result) {
   constexpr double kLog2E = 1.4426950408889634;
-  constexpr double kLog2High =
-      0.693147180369123816490;  // the upper 33 bits of log 2: n * it is exact
+  constexpr double kLog2High = 0.693147180369123816490;  // upper 33 bits of log 2: n * it is exact
   constexpr double kLog2Low = 1.90821492927058770002e-10;
   constexpr double kRounder = 0x1.8p52;  // adding it leaves the nearest integer in the low bits
-  const double bounded = x < kSmallestArgument ? kSmallestArgument : x;
-  const double shifted = bounded * kLog2E + kRounder;
-  const double n = shifted - kRounder;
-  const double r = (bounded - n * kLog2High) - n * kLog2Low;
-  double series = 1.0 / 6227020800.0;
+  const Doubles smallest = kSmallestArgument - Doubles{};
+  const Doubles bounded = x < smallest ? smallest : x;
+  const Doubles shifted = bounded * kLog2E + kRounder;
+  const Doubles n = shifted - kRounder;
+  const Doubles r = (bounded - n * kLog2High) - n * kLog2Low;
+  Doubles series = 1.0 / 6227020800.0 - Doubles{};
   series = series * r + 1.0 / 479001600.0;
   series = series * r + 1.0 / 39916800.0;
   series = series * r + 1.0 / 3628800.0;
@@ -43,65 +50,90 @@ CB_INLINE double exponential(double x) {
   series = series * r + 0.5;
   series = series * r + 1.0;
   series = series * r + 1.0;
-  const auto exponent = (std::bit_cast<std::uint64_t>(shifted) + 1023U) << 52;
-  const double result = series * std::bit_cast<double>(exponent);
-  return x < kSmallestArgument ? 0.0 : result;
+  const Words exponent = (reinterpret_cast<Words>(shifted) + 1023U) << 52U;
+  result = x < smallest ? Doubles{} : series * reinterpret_cast<Doubles>(exponent);
 }
 
-/// What a pass over a pair of rows adds up, one entry for each lane.
+/// Four logits relative to the row's largest.
+CB_INLINE void load(const float* logits, double max, Doubles& values) {
+  Floats narrow;
+  std::memcpy(&narrow, logits, sizeof(narrow));
+  values = __builtin_convertvector(narrow, Doubles) - max;
+}
+
+/// The last logits, fewer than eight, filled up with -infinity: that adds nothing to any sum.
+struct Rest {
+  float values[kLanes];
+  Rest(const float* logits, std::size_t count) {
+    std::fill(std::begin(values), std::end(values), -std::numeric_limits<float>::infinity());
+    std::copy(logits, logits + count, values);
+  }
+};
+
+/// What a pass over a pair of rows adds up: lanes 0 to 3, lanes 4 to 7.
 struct LaneSums {
-  double reference[kLanes] = {};
-  double model[kLanes] = {};
-  double weighted[kLanes] = {};
+  Doubles reference[2] = {};
+  Doubles model[2] = {};
+  Doubles weighted[2] = {};
 };
 
 /// In a fixed order: the halves, the quarters, the pair.
-double sum_lanes(const double (&lanes)[kLanes]) {
-  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) +
-         ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+double sum_lanes(const Doubles (&lanes)[2]) {
+  const Doubles both = lanes[0] + lanes[1];
+  return (both[0] + both[2]) + (both[1] + both[3]);
 }
 
-/// One element of both rows, relative to the rows' largest. Where the reference is impossible the
-/// term is 0, also when the model's logit is -infinity there.
-CB_INLINE void add_pair(double a, double b, double& reference, double& model, double& weighted) {
-  const double p = exponential(a);
-  reference += p;
-  model += exponential(b);
-  const double term = p * (a - b);
-  weighted += p == 0.0 ? 0.0 : term;
+/// Eight elements of both rows. Where the reference is impossible the weighted term is 0, also when
+/// the model's logit is -infinity there.
+CB_INLINE void add_pair(const float* reference, const float* model, double reference_max,
+                        double model_max, LaneSums& sums) {
+  for (std::size_t half = 0; half < 2; ++half) {
+    Doubles a;
+    Doubles b;
+    Doubles p;
+    Doubles q;
+    load(reference + half * kHalf, reference_max, a);
+    load(model + half * kHalf, model_max, b);
+    exponential(a, p);
+    exponential(b, q);
+    const Doubles term = p * (a - b);
+    sums.reference[half] += p;
+    sums.model[half] += q;
+    sums.weighted[half] += p == Doubles{} ? Doubles{} : term;
+  }
 }
 
 CB_INLINE void pair_body(const float* reference, const float* model, std::size_t count,
-                         double reference_max, double model_max, LaneSums& sums) {
-  LaneSums local;
+                         double reference_max, double model_max, LaneSums& result) {
+  LaneSums sums;
   std::size_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      add_pair(static_cast<double>(reference[i + lane]) - reference_max,
-               static_cast<double>(model[i + lane]) - model_max, local.reference[lane],
-               local.model[lane], local.weighted[lane]);
-    }
+    add_pair(reference + i, model + i, reference_max, model_max, sums);
   }
-  for (std::size_t lane = 0; i + lane < count; ++lane) {
-    add_pair(static_cast<double>(reference[i + lane]) - reference_max,
-             static_cast<double>(model[i + lane]) - model_max, local.reference[lane],
-             local.model[lane], local.weighted[lane]);
+  if (i < count) {
+    const Rest reference_rest(reference + i, count - i);
+    const Rest model_rest(model + i, count - i);
+    add_pair(reference_rest.values, model_rest.values, reference_max, model_max, sums);
   }
-  sums = local;
+  result = sums;
 }
 
-CB_INLINE void single_body(const float* row, std::size_t count, double max, LaneSums& sums) {
-  LaneSums local;
+CB_INLINE void add_single(const float* row, double max, LaneSums& sums) {
+  for (std::size_t half = 0; half < 2; ++half) {
+    Doubles x;
+    Doubles p;
+    load(row + half * kHalf, max, x);
+    exponential(x, p);
+    sums.reference[half] += p;
+  }
+}
+
+CB_INLINE void single_body(const float* row, std::size_t count, double max, LaneSums& result) {
+  LaneSums sums;
   std::size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      local.reference[lane] += exponential(static_cast<double>(row[i + lane]) - max);
-    }
-  }
-  for (std::size_t lane = 0; i + lane < count; ++lane) {
-    local.reference[lane] += exponential(static_cast<double>(row[i + lane]) - max);
-  }
-  sums = local;
+  for (; i + kLanes <= count; i += kLanes) add_single(row + i, max, sums);
+  if (i < count) add_single(Rest(row + i, count - i).values, max, sums);
+  result = sums;
 }
 
 void pair_plain(const float* reference, const float* model, std::size_t count, double reference_max,
@@ -194,7 +226,12 @@ RowComparison compare_rows(std::span<const float> reference, std::span<const flo
 
 namespace detail {
 
-double exp_nonpositive(double x) { return exponential(x); }
+double exp_nonpositive(double x) {
+  const Doubles lanes = x - Doubles{};
+  Doubles result;
+  exponential(lanes, result);
+  return result[0];
+}
 bool wide_rows() { return g_wide_wanted.load(std::memory_order_relaxed) && machine_is_wide(); }
 void set_wide_rows(bool wanted) { g_wide_wanted.store(wanted, std::memory_order_relaxed); }
 
