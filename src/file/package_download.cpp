@@ -102,22 +102,24 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
 /// Starts pip in the folder, its output going to the log. The folder being its working folder also
 /// keeps Python from importing modules from wherever the user happens to be.
 Result<pid_t> start_pip(const WheelFolder& folder, const std::string& requirement) {
-  std::vector<std::string> arguments = {"python3",
-                                        "-m",
-                                        "pip",
-                                        "download",
-                                        "--no-deps",
-                                        "--only-binary",
-                                        ":all:",
-                                        "--no-cache-dir",
-                                        "--disable-pip-version-check",
-                                        "--no-input",
-                                        "--verbose",  // else nothing is said of a missing network
-                                        "--progress-bar",
-                                        "off",
-                                        "--dest",
-                                        ".",
-                                        requirement};
+  std::vector<std::string> arguments = {
+      "python3",
+      "-m",
+      "pip",
+      "download",
+      "--no-deps",
+      "--only-binary",
+      ":all:",
+      "--no-cache-dir",
+      "--disable-pip-version-check",
+      "--no-input",
+      "--retries",  // pip speaks of the network only when it tries again
+      "3",
+      "--progress-bar",
+      "off",
+      "--dest",
+      ".",
+      requirement};
   auto variables = environment_with_temporary_folder(folder.path());
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);

