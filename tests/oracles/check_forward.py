@@ -126,9 +126,7 @@ def check_random():
             write_model(model, recipe)
             rng = np.random.default_rng(recipe.seed + 2000)
             tokens = rng.integers(0, recipe.vocabulary, RANDOM_TOKENS).tolist()
-            yield from compare(
-                recipe.name, model, tokens, len(tokens), RANDOM_DIVERGENCE_LIMIT, True
-            )
+            yield from compare(recipe.name, model, tokens, len(tokens), RANDOM_LIMITS)
 
 
 def check_own():
