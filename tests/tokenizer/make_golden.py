@@ -16,8 +16,12 @@ import json
 import pathlib
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
-MODELS = ["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"]
+import gguf
+
+MODELS = ["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b"]
+SAME = {"qwen2.5-coder-1.5b": "qwen2.5-coder-0.5b"}  # the same tokenizer, verified below
 MODES = {"special": [], "plain": ["--no-bos", "--no-parse-special"]}
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 NASTY = REPOSITORY / "tests/data/nasty_unicode.txt"
@@ -40,6 +44,13 @@ def hash_of(ids):
     return f"{value:016x}"
 
 
+def tokenizer_of(path):
+    """Everything that decides ids, for comparing two files."""
+    fields = gguf.GGUFReader(path).fields
+    keys = [k for k in fields if k.startswith("tokenizer.ggml.")]
+    return {key: fields[key].contents() for key in sorted(keys)}
+
+
 def summary(ids):
     return {"count": len(ids), "hash": hash_of(ids)}
 
@@ -50,27 +61,32 @@ def main():
     parser.add_argument("--models", type=pathlib.Path, required=True)
     parser.add_argument("--texts", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
 
     texts = sorted(p for p in arguments.texts.iterdir() if p.suffix in (".txt", ".json", ".jsonl"))
     cases = NASTY.read_bytes().split(SEPARATOR)
     golden = {"command": "llama-tokenize -m MODEL -f FILE --ids --no-escape",
               "modes": MODES, "models": {}}
-    with tempfile.TemporaryDirectory() as folder:
-        case_file = pathlib.Path(folder) / "case.txt"
+    for name, other in SAME.items():
+        first, second = (tokenizer_of(arguments.models / f"{m}.gguf") for m in (name, other))
+        if first != second:
+            raise SystemExit(f"{name} and {other} have different tokenizers: list both in MODELS")
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(arguments.jobs) as pool:
+        case_files = [pathlib.Path(folder) / f"{i}.txt" for i in range(len(cases))]
+        for path, case in zip(case_files, cases):
+            path.write_bytes(case)
         for name in MODELS:
-            model = arguments.models / f"{name}.gguf"
-            entry = {}
+            golden["models"][name] = {}
             for mode, flags in MODES.items():
-                found = {"texts": {}, "cases": []}
-                for path in texts + [NASTY]:
-                    found["texts"][path.name] = summary(llama_ids(arguments.tokenize, model, path, flags))
-                for case in cases:
-                    case_file.write_bytes(case)
-                    found["cases"].append(llama_ids(arguments.tokenize, model, case_file, flags))
-                entry[mode] = found
-            golden["models"][name] = entry
+                def run(path):
+                    model = arguments.models / f"{name}.gguf"
+                    return llama_ids(arguments.tokenize, model, path, flags)
+                whole = {path.name: summary(run(path)) for path in texts + [NASTY]}
+                golden["models"][name][mode] = {"texts": whole, "cases": list(pool.map(run, case_files))}
             print(name, "done", flush=True)
+    for name, other in SAME.items():
+        golden["models"][name] = {"same_as": other}
     arguments.out.write_text(json.dumps(golden, separators=(",", ":")).replace('"models"', '\n"models"') + "\n")
 
 

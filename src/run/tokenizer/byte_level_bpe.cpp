@@ -45,6 +45,41 @@ struct RankedMerge {
   TokenId result;
 };
 
+/// One line of the merges: two pieces with a space between them. Pieces may contain spaces, but the
+/// first space after the first character separates.
+Result<RankedMerge> parse_merge(std::string_view line, std::size_t rank,
+                                const Vocabulary& vocabulary) {
+  const std::size_t space = line.empty() ? std::string_view::npos : line.find(' ', 1);
+  if (space == std::string_view::npos) {
+    return fail(ErrorKind::corrupt, "{}[{}] is \"{}\", not two pieces with a space between them",
+                kMergesKey, rank, line);
+  }
+  const std::string_view first = line.substr(0, space);
+  const std::string_view second = line.substr(space + 1);
+  const std::string joined = std::string(first).append(second);
+  const auto find = [&](std::string_view piece) -> Result<TokenId> {
+    if (const auto id = vocabulary.find(piece)) return *id;
+    return fail(ErrorKind::corrupt, "{}[{}]: the piece \"{}\" is not in tokenizer.ggml.tokens",
+                kMergesKey, rank, piece);
+  };
+  RankedMerge merge{.rank = static_cast<std::uint32_t>(rank)};
+  CB_TRY(merge.left, find(first));
+  CB_TRY(merge.right, find(second));
+  CB_TRY(merge.result, find(joined));
+  return merge;
+}
+
+/// Sorted by left, then right; a pair that is listed twice keeps its first rank.
+void sort_and_deduplicate(std::vector<RankedMerge>& merges) {
+  std::sort(merges.begin(), merges.end(), [](const RankedMerge& a, const RankedMerge& b) {
+    return std::tie(a.left, a.right, a.rank) < std::tie(b.left, b.right, b.rank);
+  });
+  const auto same_pair = [](const RankedMerge& a, const RankedMerge& b) {
+    return a.left == b.left && a.right == b.right;
+  };
+  merges.erase(std::unique(merges.begin(), merges.end(), same_pair), merges.end());
+}
+
 }  // namespace
 
 Result<ByteLevelBpe> ByteLevelBpe::create(const Metadata& metadata, const Vocabulary& vocabulary) {
@@ -68,36 +103,11 @@ Status ByteLevelBpe::read_merges(const Metadata& metadata, const Vocabulary& voc
   }
   std::vector<RankedMerge> ranked;
   ranked.reserve(lines->size());
-  std::string joined;
   for (std::size_t rank = 0; rank < lines->size(); ++rank) {
-    const std::string_view line = (*lines)[rank];
-    const std::size_t space = line.empty() ? std::string_view::npos : line.find(' ', 1);
-    if (space == std::string_view::npos) {
-      return fail(ErrorKind::corrupt, "{}[{}] is \"{}\", not two pieces with a space between them",
-                  kMergesKey, rank, line);
-    }
-    const std::string_view first = line.substr(0, space);
-    const std::string_view second = line.substr(space + 1);
-    joined.assign(first).append(second);
-    TokenId found[3];
-    const std::string_view parts[3] = {first, second, joined};
-    for (int i = 0; i < 3; ++i) {
-      const auto id = vocabulary.find(parts[i]);
-      if (!id) {
-        return fail(ErrorKind::corrupt, "{}[{}]: the piece \"{}\" is not in tokenizer.ggml.tokens",
-                    kMergesKey, rank, parts[i]);
-      }
-      found[i] = *id;
-    }
-    ranked.push_back({found[0], found[1], static_cast<std::uint32_t>(rank), found[2]});
+    CB_TRY(const RankedMerge merge, parse_merge((*lines)[rank], rank, vocabulary));
+    ranked.push_back(merge);
   }
-
-  // A pair that is listed twice has its first rank.
-  std::ranges::sort(ranked, {},
-                    [](const RankedMerge& m) { return std::tuple(m.left, m.right, m.rank); });
-  const auto repeated = std::ranges::unique(
-      ranked, {}, [](const RankedMerge& m) { return std::pair(m.left, m.right); });
-  ranked.erase(repeated.begin(), repeated.end());
+  sort_and_deduplicate(ranked);
 
   first_merge_.assign(vocabulary.size() + 1, 0);
   merges_.reserve(ranked.size());

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <set>
 #include <string>
 
@@ -86,20 +86,20 @@ std::vector<std::string> long_runs(std::size_t bytes) {
 }
 
 TEST(PretokenizerContract, EveryLineCoversLongRunsInLinearTime) {
-  // At 400 KB a quadratic pattern takes minutes; linear ones take milliseconds.
-  const auto runs = long_runs(400'000);
+  // At 200 KB a quadratic pattern takes many seconds; linear ones take milliseconds.
+  const auto runs = long_runs(200'000);
   for (const PretokenizerSpec& spec : pretokenizer_specs()) {
     const Pretokenizer pretokenizer(spec);
     for (const std::string& run : runs) {
-      const auto start = std::chrono::steady_clock::now();
+      const std::clock_t start = std::clock();
       std::vector<std::size_t> ends;
       pretokenizer.split(run, ends);
-      const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+      const double cpu_seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
       ASSERT_FALSE(ends.empty());
       EXPECT_EQ(ends.back(), run.size());
       EXPECT_TRUE(std::ranges::is_sorted(ends));
       EXPECT_EQ(std::ranges::adjacent_find(ends), ends.end()) << spec.names << ": empty word";
-      EXPECT_LT(taken.count(), 20.0) << spec.names << ": " << run.substr(0, 8);
+      EXPECT_LT(cpu_seconds, 2.0) << spec.names << ": " << run.substr(0, 8);
     }
   }
 }
