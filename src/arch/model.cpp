@@ -98,8 +98,8 @@ Status Model::add_tensor(const ModelFile& file, const ModelTensor& tensor, Role 
   const RoleInfo& info = role_info(role);
   CB_TRY_STATUS(check_shape(tensor, info, config_.hyperparameters));
   if (info.rows != Dimension::one) {
-    CB_TRY(PackedMatrix matrix, PackedMatrix::create(tensor, options_, pool, [&](std::span<const std::uint8_t> bytes) {
-             file.parts()[tensor.part].drop_pages(bytes);
+    CB_TRY(PackedMatrix matrix, PackedMatrix::create(tensor, options_, pool, [&file, part = tensor.part](std::span<const std::uint8_t> bytes) {
+             file.parts()[part].drop_pages(bytes);
            }));
     matrices_[index(role, layer)] = std::make_unique<PackedMatrix>(std::move(matrix));
     return {};

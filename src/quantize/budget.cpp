@@ -116,7 +116,14 @@ Result<BudgetPlan> plan_budget(const ModelFile& file, const Calibration& calibra
     file.drop_pages(*tensor.source);
     progress.advance();
   }
-  CB_TRY(const std::vector<std::size_t> chosen, allocate(items, options.bytes));
+  const std::uint64_t smallest = smallest_bytes(items) + options.fixed_bytes;
+  if (smallest > options.bytes) {
+    constexpr double kMiB = 1 << 20;
+    return fail(ErrorKind::budget, "{}: {:.2f} MiB is too little: the smallest possible is {:.2f} MiB ({:.2f} of it beside the weights)",
+                file.path(), static_cast<double>(options.bytes) / kMiB, std::ceil(static_cast<double>(smallest) / kMiB * 100) / 100,
+                static_cast<double>(options.fixed_bytes) / kMiB);
+  }
+  CB_TRY(const std::vector<std::size_t> chosen, allocate(items, options.bytes - options.fixed_bytes));
   BudgetPlan result{std::move(plan), 0};
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     result.plan.tensors[i].format = formats[i][chosen[i]];

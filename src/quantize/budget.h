@@ -19,7 +19,8 @@ enum class BudgetKind { file_bytes, packed_bytes };
 
 struct BudgetOptions {
   BudgetKind kind = BudgetKind::file_bytes;
-  std::uint64_t bytes = 0;      ///< for all tensors together, those that are not changed included
+  std::uint64_t bytes = 0;      ///< for all tensors, those that are not changed included, and fixed_bytes
+  std::uint64_t fixed_bytes = 0;  ///< what the budget must hold beside the tensors
   bool standard_only = false;   ///< only formats that other GGUF programs know
   std::int64_t sample_rows = 96;
 };

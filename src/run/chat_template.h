@@ -2,8 +2,9 @@
 //
 // What: parses once, renders many times, with the same output as jinja2 in the environment that
 //   model vendors assume (trim_blocks, lstrip_blocks, raise_exception, strftime_now, tojson).
-// Bounds: steps, nesting depth and output bytes are limited; a template that exceeds one is an error.
-// Errors: invalid (syntax: line and column; raise_exception: its message), unsupported (a construct
+// Bounds: steps, nesting depth and output bytes are limited; a template that exceeds one is an
+// error. Errors: invalid (syntax: line and column; raise_exception: its message), unsupported (a
+// construct
 //   by name), budget (a bound).
 // Threads: const after parse; render may run in many threads.
 #pragma once
@@ -32,8 +33,8 @@ class ChatTemplate {
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
   ~ChatTemplate();
 
-  /// `variables`: an object, e.g. {"messages": [{"role","content"}...], "add_generation_prompt": true,
-  /// "bos_token": "...", "eos_token": "...", "tools": [...]}. Key order of objects is kept.
+  /// `variables`: an object, e.g. {"messages": [{"role","content"}...], "add_generation_prompt":
+  /// true, "bos_token": "...", "eos_token": "...", "tools": [...]}. Key order of objects is kept.
   /// `now_seconds`: Unix time that strftime_now uses (UTC).
   Result<std::string> render(const nlohmann::ordered_json& variables, std::int64_t now_seconds,
                              const TemplateLimits& limits = {}) const;

@@ -65,6 +65,8 @@ Result<PackedMatrix> PackedMatrix::create(const ModelTensor& tensor, const PackO
   if (pack_now) {
     CB_TRY(m.data_, AlignedBuffer::allocate(m.panel_bytes_ * static_cast<std::size_t>(m.panels()), m.name().c_str()));
     m.pack_all(pool, drop_source);
+  } else {
+    m.drop_source_ = drop_source;
   }
   return m;
 }
@@ -110,11 +112,16 @@ void PackedMatrix::pack_all(ThreadPool& pool, const DropSource& drop_source) {
         pack_panel(panel, data_.data() + static_cast<std::size_t>(panel) * panel_bytes_);
       }
     });
-    if (!drop_source) continue;
-    const std::size_t from = static_cast<std::size_t>(first * kPanelRows) * row_bytes;
-    const std::size_t to = std::min(static_cast<std::size_t>(last * kPanelRows) * row_bytes, tensor_->bytes.size());
-    drop_source(tensor_->bytes.subspan(from, to - from));
+    drop_rows(drop_source, first, last);
   }
+}
+
+void PackedMatrix::drop_rows(const DropSource& drop_source, std::int64_t first_panel, std::int64_t last_panel) const {
+  if (!drop_source) return;
+  const std::size_t panel_source_bytes = tensor_->info.row_bytes() * kPanelRows;
+  const std::size_t from = static_cast<std::size_t>(first_panel) * panel_source_bytes;
+  const std::size_t to = std::min(static_cast<std::size_t>(last_panel) * panel_source_bytes, tensor_->bytes.size());
+  drop_source(tensor_->bytes.subspan(from, to - from));
 }
 
 std::string_view PackedMatrix::path() const {
@@ -195,6 +202,7 @@ void PackedMatrix::multiply(const Kernels& kernels, const ActivationRows& x, std
     pack_panel(panel, scratch);
     multiply_packed(kernels, x, scratch, 1, y, y_stride);
   }
+  drop_rows(drop_source_, begin, end);
 }
 
 void PackedMatrix::multiply_packed(const Kernels& kernels, const ActivationRows& x, const std::uint8_t* panels,

@@ -45,7 +45,8 @@ class PackedMatrix {
  public:
   /// `tensor` must outlive the matrix (its map is read again for row look-ups and without repack).
   /// Errors: unsupported or corrupt, naming the tensor; memory.
-  /// `drop_source`, if given, is called with source bytes that are no longer needed, while packing.
+  /// `drop_source`, if given, is called with source bytes that are not needed for now: packed, or
+  /// without repack used in a product. They are read again from the file when they are.
   using DropSource = std::function<void(std::span<const std::uint8_t>)>;
   static Result<PackedMatrix> create(const ModelTensor& tensor, const PackOptions& options, ThreadPool& pool,
                                      const DropSource& drop_source = {});
@@ -76,6 +77,7 @@ class PackedMatrix {
  private:
   void choose_path(const Format& format, ActivationMode activations);
   void pack_all(ThreadPool& pool, const DropSource& drop_source);
+  void drop_rows(const DropSource& drop_source, std::int64_t first_panel, std::int64_t last_panel) const;
   void pack_panel(std::int64_t panel, std::uint8_t* out) const;
   void pack_integer_panel(std::int64_t panel, std::uint8_t* out) const;
   void pack_float_panel(std::int64_t panel, std::uint8_t* out) const;
@@ -93,6 +95,7 @@ class PackedMatrix {
   FloatStorage storage_ = FloatStorage::f32;
   std::size_t panel_bytes_ = 0;
   AlignedBuffer data_;
+  DropSource drop_source_;  ///< set without repack only
 };
 
 }  // namespace checkbit
