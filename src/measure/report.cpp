@@ -177,14 +177,29 @@ Table all_figures(const ComparisonStory& story) {
   Table table;
   table.caption = "Every figure, with its 95 % interval where there is one";
   table.columns = {"Figure", "Value", "95 % interval"};
-  std::vector<Record> records = to_records(story.result, story.command);
-  records.insert(records.end(), story.model.records.begin(), story.model.records.end());
-  for (const Record& record : records) {
+  const auto add = [&](const Record& record, const std::string& of) {
     const PrintedRecord printed = print_record(record);
     const std::string unit = printed.unit.empty() ? "" : " " + printed.unit;
-    table.rows.push_back({record.name, printed.value + unit, printed.interval});
-  }
+    table.rows.push_back({record.name + of, printed.value + unit, printed.interval});
+  };
+  for (const Record& record : to_records(story.result, story.command)) add(record, "");
+  for (const Record& record : story.model.records) add(record, ", " + story.model.name);
+  if (!story.reference.has_value()) return table;
+  for (const Record& record : story.reference->records) add(record, ", " + story.reference->name);
   return table;
+}
+
+std::vector<std::string> all_commands(const ComparisonStory& story) {
+  std::vector<std::string> commands = {story.command};
+  const auto add = [&](const ModelFacts& facts) {
+    for (const Record& record : facts.records) {
+      const bool known = std::ranges::find(commands, record.command) != commands.end();
+      if (!known && !record.command.empty()) commands.push_back(record.command);
+    }
+  };
+  add(story.model);
+  if (story.reference.has_value()) add(*story.reference);
+  return commands;
 }
 
 Report build_comparison_report(const ComparisonStory& story) {
@@ -210,7 +225,7 @@ Report build_comparison_report(const ComparisonStory& story) {
       windows_note(story.result) +
       "; the first half of each window is only context. Intervals come from redrawing whole "
       "windows, the same ones for both models."});
-  figures.blocks.emplace_back(Commands{"These figures again:", {story.command}});
+  figures.blocks.emplace_back(Commands{"These figures again:", all_commands(story)});
   report.sections.push_back(std::move(figures));
   report.environment = story.environment;
   return report;

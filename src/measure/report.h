@@ -51,7 +51,9 @@ Figures quality_figures(const ComparisonStory& story);
 std::vector<Block> quality_charts(const ComparisonStory& story);
 /// Bytes of each tensor type and bits of each layer; empty when neither is known.
 std::vector<Block> size_charts(const ComparisonStory& story);
-/// Every record of both, one a row.
+/// Every record of both, one a row; records of the files name theirs.
 Table all_figures(const ComparisonStory& story);
+/// The commands that gave them, each once, the story's own first.
+std::vector<std::string> all_commands(const ComparisonStory& story);
 
 }  // namespace checkbit

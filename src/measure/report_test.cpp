@@ -80,6 +80,19 @@ TEST(MeasureReport, HoldsEveryFigureAndItsCommand) {
   EXPECT_THAT(page, HasSubstr("checkbit measure small.gguf --against large.gguf --text text.txt"));
 }
 
+TEST(MeasureReport, EveryNumberCarriesItsCommand) {
+  ComparisonStory story = some_story(1.05);
+  story.model.records = {
+      {.name = "peak_bytes", .value = 7e7, .unit = "bytes", .command = "bench a"},
+      {.name = "file_bytes", .value = 6e7, .unit = "bytes", .command = "bench a"}};
+  story.reference->records = {
+      {.name = "peak_bytes", .value = 1e8, .unit = "bytes", .command = "bench b"}};
+  EXPECT_THAT(all_commands(story), ::testing::ElementsAre(story.command, "bench a", "bench b"));
+  const std::string page = render_html(build_comparison_report(story));
+  EXPECT_THAT(page, HasSubstr("bench b"));
+  EXPECT_THAT(page, HasSubstr("peak_<wbr>bytes, large.gguf"));
+}
+
 TEST(MeasureReport, OneModelAloneHasNoWordOfAnother) {
   ComparisonStory story = some_story(1.05);
   story.reference.reset();
