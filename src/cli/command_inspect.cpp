@@ -10,7 +10,7 @@
 #include "base/atomic_file.h"
 #include "base/progress.h"
 #include "cli/command.h"
-#include "cli/model_facts.h"
+#include "cli/inspected_model.h"
 #include "file/metadata_keys.h"
 #include "file/pull.h"
 #include "report/render.h"
@@ -45,7 +45,7 @@ void print_heading(Console& console, std::string_view text) {
   console.out << "\n" << console.out_terminal.style(Style::heading, text) << "\n";
 }
 
-std::string architecture_line(const ModelFacts& facts) {
+std::string architecture_line(const InspectedModel& facts) {
   if (!facts.hyperparameters) return facts.architecture;
   const Hyperparameters& h = *facts.hyperparameters;
   std::string line =
@@ -55,14 +55,14 @@ std::string architecture_line(const ModelFacts& facts) {
   return line;
 }
 
-std::string context_line(const ModelFacts& facts) {
+std::string context_line(const InspectedModel& facts) {
   if (!facts.hyperparameters || facts.hyperparameters->context_length <= 0) return "";
   return fmt::format(
       "trained for {} tokens",
       format_grouped(static_cast<std::uint64_t>(facts.hyperparameters->context_length)));
 }
 
-void print_identity(Console& console, const ModelFile& file, const ModelFacts& facts) {
+void print_identity(Console& console, const ModelFile& file, const InspectedModel& facts) {
   const Metadata& metadata = file.metadata();
   console.out << console.out_terminal.style(
                      Style::bold, clean_line(facts.name.empty() ? file.path() : facts.name))
@@ -84,7 +84,7 @@ void print_identity(Console& console, const ModelFile& file, const ModelFacts& f
   }
 }
 
-void print_types(Console& console, const ModelFacts& facts) {
+void print_types(Console& console, const InspectedModel& facts) {
   print_heading(console, "Tensor types");
   TextTable table{.header = {"type", "bits", "tensors", "weights", "bytes", "share"},
                   .right = {false, true, true, true, true, true},
@@ -101,7 +101,7 @@ void print_types(Console& console, const ModelFacts& facts) {
   console.out << table.render(console.out_terminal, 2);
 }
 
-void print_memory(Console& console, const ModelFacts& facts) {
+void print_memory(Console& console, const InspectedModel& facts) {
   if (!facts.memory) return;
   print_heading(
       console,
@@ -112,7 +112,7 @@ void print_memory(Console& console, const ModelFacts& facts) {
   print_row(console, "together", format_bytes(facts.memory->total_bytes()));
 }
 
-void print_template(Console& console, const ModelFacts& facts, bool whole) {
+void print_template(Console& console, const InspectedModel& facts, bool whole) {
   if (!facts.chat_template) return;
   const std::string text = clean_lines(*facts.chat_template);
   const auto lines = static_cast<std::size_t>(std::ranges::count(text, '\n')) + 1;
@@ -147,7 +147,7 @@ void print_receipt(Console& console, const ModelFile& file) {
   }
 }
 
-void print_warnings(Console& console, const ModelFacts& facts) {
+void print_warnings(Console& console, const InspectedModel& facts) {
   if (facts.warnings.empty()) return;
   print_heading(console, "Worth knowing");
   for (const auto& warning : facts.warnings) {
@@ -183,7 +183,7 @@ void print_tensors(Console& console, const ModelFile& file) {
   console.out << table.render(console.out_terminal, 2);
 }
 
-void print_json(Console& console, const ModelFile& file, const ModelFacts& facts, bool full) {
+void print_json(Console& console, const ModelFile& file, const InspectedModel& facts, bool full) {
   const auto record = [&](std::string name, double value, std::string unit) {
     return Record{.name = std::move(name),
                   .value = value,
@@ -239,7 +239,7 @@ Status run(const Arguments& arguments, Console& console) {
     return dump_tensor(file, arguments.text("--dump-tensor"), arguments.text("--output"));
   }
   const std::int64_t context = arguments.has("--context") ? arguments.integer("--context") : 0;
-  const ModelFacts facts = gather_facts(file, context);
+  const InspectedModel facts = inspect_model(file, context);
   if (arguments.has("--json")) {
     print_json(console, file, facts, arguments.has("--full"));
     return {};

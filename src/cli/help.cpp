@@ -68,10 +68,17 @@ std::vector<std::string_view> groups() {
   return found;
 }
 
+/// A bar would end the cell.
+std::string table_cell(std::string text) {
+  for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2)
+    text.insert(at, "\\");
+  return text;
+}
+
 std::string markdown_flags(const std::vector<Flag>& flags) {
   std::string text = "| Flag | What it does |\n|---|---|\n";
   for (const auto& flag : flags)
-    text += fmt::format("| `{}` | {} |\n", flag_words(flag), flag_text(flag));
+    text += fmt::format("| `{}` | {} |\n", flag_words(flag), table_cell(flag_text(flag)));
   return text;
 }
 

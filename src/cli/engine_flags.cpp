@@ -1,0 +1,88 @@
+#include "cli/engine_flags.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <filesystem>
+#include <utility>
+
+#include "file/pull.h"
+
+namespace checkbit {
+
+std::vector<Flag> with_engine_flags(std::vector<Flag> own) {
+  std::vector<Flag> flags = std::move(own);
+  flags.push_back({.name = "--context",
+                   .short_name = 'c',
+                   .kind = ValueKind::integer,
+                   .value_name = "N",
+                   .help = "tokens of context [the model's own, at most 4096]",
+                   .minimum = 1});
+  flags.push_back({.name = "--no-repack",
+                   .help = "compute from the mapped file: slower, less memory, the same bits"});
+  flags.push_back({.name = "--activations",
+                   .kind = ValueKind::choice,
+                   .value_name = "TYPE",
+                   .help = "what matrix products take as input",
+                   .default_value = "int8",
+                   .choices = {"int8", "f32"}});
+  return flags;
+}
+
+SessionOptions session_options(const Arguments& arguments, const Console& console) {
+  SessionOptions options;
+  if (arguments.has("--context")) options.context_tokens = arguments.integer("--context");
+  options.threads = console.threads;
+  options.repack = !arguments.has("--no-repack");
+  options.activations =
+      arguments.text("--activations") == "f32" ? ActivationMode::f32 : ActivationMode::int8;
+  return options;
+}
+
+Result<Session> open_session(const std::string& model, const SessionOptions& options,
+                             Console& console) {
+  CB_TRY(const std::string path, resolve_model(model));
+  CB_TRY(Session session, Session::open(path, options));
+  const std::vector<std::string> slow = session.model().slow_paths();
+  if (!slow.empty()) {
+    const std::string more = slow.size() > 1 ? fmt::format(" and {} more", slow.size() - 1) : "";
+    console.note(fmt::format("{}: not on a fast path: {}{}", path, slow.front(), more));
+  }
+  return session;
+}
+
+std::string model_name(const std::string& path) {
+  return std::filesystem::path(path).stem().string();
+}
+
+std::uint64_t peak_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+Record make_record(const Console& console, std::string name, double value, std::string unit) {
+  return {.name = std::move(name),
+          .value = value,
+          .unit = std::move(unit),
+          .command = console.command_line};
+}
+
+double bits_per_weight(const ModelFile& file) {
+  double bytes = 0;
+  double elements = 0;
+  for (const auto& tensor : file.tensors()) {
+    bytes += static_cast<double>(tensor.bytes.size());
+    elements += static_cast<double>(tensor.info.elements());
+  }
+  return elements > 0 ? 8 * bytes / elements : 0;
+}
+
+std::vector<Record> session_records(const Console& console, const Session& session) {
+  return {
+      make_record(console, "file_bytes", static_cast<double>(session.file().size_bytes()), "bytes"),
+      make_record(console, "bits_per_weight", bits_per_weight(session.file()), "bits"),
+      make_record(console, "peak_bytes", static_cast<double>(peak_bytes()), "bytes")};
+}
+
+}  // namespace checkbit

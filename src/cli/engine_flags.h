@@ -1,0 +1,31 @@
+// What commands that run a model have in common: their flags, opening the session, its records.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "report/record.h"
+#include "run/session.h"
+
+namespace checkbit {
+
+/// --context, --no-repack, --activations, followed by `own`.
+std::vector<Flag> with_engine_flags(std::vector<Flag> own);
+/// The session options of these flags and of --threads.
+SessionOptions session_options(const Arguments& arguments, const Console& console);
+/// Opens MODEL (a path or a pulled name) and notes what is slow about it.
+Result<Session> open_session(const std::string& model, const SessionOptions& options,
+                             Console& console);
+
+/// "smollm2-135m" for /a/b/smollm2-135m.gguf
+std::string model_name(const std::string& path);
+/// Most memory the process has had so far, in bytes.
+std::uint64_t peak_bytes();
+
+Record make_record(const Console& console, std::string name, double value, std::string unit);
+/// peak_bytes, file_bytes and bits_per_weight of a session.
+std::vector<Record> session_records(const Console& console, const Session& session);
+double bits_per_weight(const ModelFile& file);
+
+}  // namespace checkbit

@@ -1,0 +1,224 @@
+#include "cli/inspected_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "arch/kv_cache.h"
+#include "cli/terminal.h"
+#include "report/text.h"
+#include "run/chat_template.h"
+#include "run/tokenizer.h"
+
+namespace checkbit {
+namespace {
+
+constexpr std::int64_t kUsualContext = 4096;
+constexpr std::size_t kNamesInWarning = 3;
+
+std::vector<TypeUse> count_types(const ModelFile& file) {
+  std::map<const Format*, TypeUse> uses;
+  for (const auto& tensor : file.tensors()) {
+    TypeUse& use = uses[tensor.info.format];
+    use.format = tensor.info.format;
+    use.tensors += 1;
+    use.elements += tensor.info.elements();
+    use.bytes += tensor.bytes.size();
+  }
+  std::vector<TypeUse> sorted;
+  for (const auto& [format, use] : uses) sorted.push_back(use);
+  std::ranges::sort(sorted, [](const TypeUse& a, const TypeUse& b) {
+    return a.bytes != b.bytes ? a.bytes > b.bytes : a.format->name < b.format->name;
+  });
+  return sorted;
+}
+
+/// "a, b, c and 9 more"
+std::string some_names(const std::vector<std::string>& names) {
+  const std::size_t shown = std::min(names.size(), kNamesInWarning);
+  std::string text = fmt::format(
+      "{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
+  if (names.size() > shown) text += fmt::format(" and {} more", names.size() - shown);
+  return text;
+}
+
+/// Small models have rows that the 256-weight blocks of the K and I formats do not divide.
+void warn_of_rows(const ModelFile& file, std::vector<std::string>& warnings) {
+  constexpr std::uint64_t kSuperBlock = 256;
+  std::vector<std::string> names;
+  std::uint64_t columns = 0;
+  bool uses_super_blocks = false;
+  for (const auto& tensor : file.tensors()) {
+    uses_super_blocks =
+        uses_super_blocks || tensor.info.format->block_elements == static_cast<int>(kSuperBlock);
+    if (tensor.info.rows() < 2 || tensor.info.columns() % kSuperBlock == 0) continue;
+    names.push_back(tensor.info.name);
+    columns = tensor.info.columns();
+  }
+  if (names.empty() || !uses_super_blocks) return;
+  warnings.push_back(
+      fmt::format("{} matrices have rows (of {} columns) that blocks of 256 do not divide, so they "
+                  "are stored in "
+                  "larger types: {}",
+                  names.size(), columns, some_names(names)));
+}
+
+void warn_of_types(const std::vector<TypeUse>& types, std::vector<std::string>& warnings) {
+  for (const auto& use : types) {
+    const bool is_float =
+        use.format->name == "F32" || use.format->name == "F16" || use.format->name == "BF16";
+    if (is_float || use.format->integer.bits != 0) continue;
+    warnings.push_back(fmt::format("{} has no fast path: {} tensors run through the generic one",
+                                   use.format->name, use.tensors));
+  }
+}
+
+void describe_tokenizer(const Metadata& metadata, InspectedModel& facts) {
+  const auto model = metadata.get_string("tokenizer.ggml.model");
+  if (!model) {
+    facts.warnings.push_back("no tokenizer in the file: it cannot read or write text");
+    return;
+  }
+  facts.tokenizer = *model;
+  if (const auto pre = metadata.get_string("tokenizer.ggml.pre"))
+    facts.tokenizer += fmt::format(" ({})", *pre);
+  if (const auto* tokens = metadata.get_strings("tokenizer.ggml.tokens")) {
+    facts.tokenizer += fmt::format(", {} tokens", format_grouped(tokens->size()));
+  }
+  const Result<Tokenizer> tokenizer = Tokenizer::create(metadata);
+  if (!tokenizer.ok())
+    facts.warnings.push_back(fmt::format("tokenizer: {}", tokenizer.error().message));
+}
+
+void describe_template(const Metadata& metadata, InspectedModel& facts) {
+  const auto source = metadata.get_string("tokenizer.chat_template");
+  if (!source) {
+    facts.warnings.push_back(
+        "no chat template: `chat` and `run` give the prompt to the model as it is");
+    return;
+  }
+  facts.chat_template = std::string(*source);
+  const Result<ChatTemplate> parsed = ChatTemplate::parse(*source);
+  if (!parsed.ok())
+    facts.warnings.push_back(fmt::format("chat template: {}", parsed.error().message));
+}
+
+nlohmann::ordered_json array_json(const GgufArray& array, std::size_t longest);
+
+nlohmann::ordered_json number_json(double value) {
+  if (std::isfinite(value)) return value;
+  return fmt::format("{}", value);
+}
+
+nlohmann::ordered_json value_json(const GgufValue& value, std::size_t longest) {
+  return std::visit(
+      [&]<class T>(const T& held) -> nlohmann::ordered_json {
+        if constexpr (std::is_same_v<T, GgufArray>)
+          return array_json(held, longest);
+        else if constexpr (std::is_floating_point_v<T>)
+          return number_json(static_cast<double>(held));
+        else if constexpr (std::is_same_v<T, std::string>)
+          return valid_utf8(held);
+        else
+          return held;
+      },
+      value.value);
+}
+
+nlohmann::ordered_json array_json(const GgufArray& array, std::size_t longest) {
+  const std::size_t shown = std::min(array.size(), longest);
+  nlohmann::ordered_json items = nlohmann::ordered_json::array();
+  std::visit(
+      [&]<class T>(const std::vector<T>& values) {
+        for (std::size_t i = 0; i < shown; ++i) {
+          if constexpr (std::is_same_v<T, GgufArray>)
+            items.push_back(array_json(values[i], longest));
+          else if constexpr (std::is_floating_point_v<T>)
+            items.push_back(number_json(static_cast<double>(values[i])));
+          else if constexpr (std::is_same_v<T, std::string>)
+            items.push_back(valid_utf8(values[i]));
+          else
+            items.push_back(values[i]);
+        }
+      },
+      array.values);
+  if (shown == array.size()) return items;
+  return {{"length", array.size()}, {"first", std::move(items)}};
+}
+
+}  // namespace
+
+InspectedModel inspect_model(const ModelFile& file, std::int64_t context_tokens) {
+  InspectedModel facts;
+  const Metadata& metadata = file.metadata();
+  facts.architecture = metadata.get_string("general.architecture").value_or("");
+  facts.name = metadata.get_string("general.name").value_or("");
+  facts.types = count_types(file);
+  for (const auto& use : facts.types) {
+    facts.parameters += use.elements;
+    facts.tensor_bytes += use.bytes;
+  }
+  const Result<ModelConfig> config = read_config(metadata);
+  if (config.ok()) {
+    facts.hyperparameters = config->hyperparameters;
+    const std::int64_t own = config->hyperparameters.context_length;
+    const std::int64_t usual = own > 0 ? std::min(own, kUsualContext) : kUsualContext;
+    const std::int64_t context = context_tokens > 0 ? context_tokens : usual;
+    facts.memory =
+        MemoryNeed{.context_tokens = context,
+                   .weights_bytes = facts.tensor_bytes,
+                   .kv_cache_bytes = KvCache::bytes_for(config->hyperparameters, context)};
+    if (own > 0 && context > own) {
+      facts.warnings.push_back(fmt::format("the model was trained for {} tokens of context",
+                                           format_grouped(static_cast<std::uint64_t>(own))));
+    }
+  } else {
+    facts.warnings.push_back(fmt::format("it does not run here: {}", config.error().message));
+  }
+  describe_tokenizer(metadata, facts);
+  describe_template(metadata, facts);
+  warn_of_types(facts.types, facts.warnings);
+  warn_of_rows(file, facts.warnings);
+  return facts;
+}
+
+nlohmann::ordered_json metadata_json(const Metadata& metadata, std::size_t longest_array) {
+  nlohmann::ordered_json object = nlohmann::ordered_json::object();
+  for (const auto& [key, value] : metadata.entries())
+    object[valid_utf8(key)] = value_json(value, longest_array);
+  return object;
+}
+
+nlohmann::ordered_json tensors_json(const ModelFile& file) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const auto& tensor : file.tensors()) {
+    list.push_back({{"name", valid_utf8(tensor.info.name)},
+                    {"type", tensor.info.format->name},
+                    {"shape", tensor.info.dimensions},
+                    {"bytes", tensor.bytes.size()},
+                    {"part", tensor.part},
+                    {"offset", tensor.info.offset}});
+  }
+  return list;
+}
+
+std::string metadata_text(const GgufValue& value, std::size_t width) {
+  constexpr std::size_t kShownItems = 4;
+  nlohmann::ordered_json json = value_json(value, kShownItems);
+  std::string text;
+  if (json.is_string()) {
+    text = json.get<std::string>();
+  } else if (json.is_object()) {
+    const std::string items =
+        json["first"].dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    text = fmt::format("{}, ... {} in all]", items.substr(0, items.size() - 1),
+                       format_grouped(json["length"].get<std::uint64_t>()));
+  } else {
+    text = json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  }
+  return shorten(clean_line(text), width);
+}
+
+}  // namespace checkbit

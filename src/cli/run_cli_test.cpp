@@ -1,0 +1,238 @@
+#include "cli/run_cli.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+
+#include "base/progress.h"
+#include "cli/cli_test_console.h"
+#include "cli/command.h"
+#include "cli/help.h"
+#include "report/text.h"
+
+namespace checkbit {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+/// Every user's error: status 1, nothing on out, one line on err that starts as promised.
+void expect_one_line_error(const CliResult& result, const std::string& part) {
+  EXPECT_EQ(result.status, kExitError);
+  EXPECT_EQ(result.out, "");
+  EXPECT_THAT(result.err, StartsWith("checkbit: error: "));
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  EXPECT_THAT(result.err, HasSubstr(part));
+}
+
+void expect_usage_error(const CliResult& result, const std::string& part) {
+  EXPECT_EQ(result.status, kExitUsage);
+  EXPECT_EQ(result.out, "");
+  EXPECT_THAT(result.err, StartsWith("checkbit: error: "));
+  EXPECT_THAT(result.err, HasSubstr(part));
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+class CliFiles : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() /
+              ("checkbit_cli_" + std::to_string(::getpid()) + "_" +
+               ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::create_directories(folder_);
+    ::setenv("CHECKBIT_HOME", (folder_ / "home").c_str(), 1);
+  }
+  void TearDown() override {
+    ::unsetenv("CHECKBIT_HOME");
+    std::filesystem::remove_all(folder_);
+  }
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string write(const std::string& name, const std::string& bytes) const {
+    std::ofstream(path(name), std::ios::binary) << bytes;
+    return path(name);
+  }
+  std::filesystem::path folder_;
+};
+
+TEST(Cli, WithoutWordsListsTheCommands) {
+  const CliResult result = run_in_process({});
+  EXPECT_EQ(result.status, kExitDone);
+  for (const Command* command : all_commands()) EXPECT_THAT(result.out, HasSubstr(command->name));
+}
+
+TEST(Cli, HelpOfEveryCommandFitsEightyColumnsAndShowsItsExamples) {
+  for (const Command* command : all_commands()) {
+    const CliResult result = run_in_process({std::string(command->name), "--help"});
+    EXPECT_EQ(result.status, kExitDone) << command->name;
+    EXPECT_THAT(result.out, HasSubstr(synopsis(*command)));
+    EXPECT_FALSE(command->examples.empty()) << command->name;
+    for (const auto& example : command->examples)
+      EXPECT_THAT(result.out, HasSubstr(example.command));
+    std::istringstream lines(result.out);
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(display_width(line), 80u) << line;
+  }
+}
+
+TEST(Cli, RecordsOfCommandsAreComplete) {
+  for (const Command* command : all_commands()) {
+    EXPECT_NE(command->run, nullptr) << command->name;
+    EXPECT_FALSE(command->summary.empty()) << command->name;
+    EXPECT_FALSE(command->description.empty()) << command->name;
+    for (const auto& flag : command->flags) {
+      EXPECT_THAT(std::string(flag.name), StartsWith("--")) << command->name;
+      EXPECT_FALSE(flag.help.empty()) << command->name << flag.name;
+      EXPECT_EQ(flag.kind == ValueKind::none, flag.value_name.empty())
+          << command->name << flag.name;
+      EXPECT_EQ(flag.kind == ValueKind::choice, !flag.choices.empty())
+          << command->name << flag.name;
+      for (const auto& common : common_flags()) EXPECT_NE(flag.name, common.name) << command->name;
+    }
+  }
+}
+
+TEST(Cli, ReferenceIsCurrent) {
+  const std::string written = read_file(std::string(CHECKBIT_SOURCE_DIR) + "/docs/reference.md");
+  EXPECT_TRUE(written == markdown_reference())
+      << "docs/reference.md is not what the commands say: run `make reference`";
+}
+
+TEST(Cli, Version) {
+  const CliResult result = run_in_process({"--version"});
+  EXPECT_EQ(result.status, kExitDone);
+  EXPECT_TRUE(std::regex_match(result.out, std::regex("checkbit [0-9]+\\.[0-9]+\\.[0-9]+\n")))
+      << result.out;
+}
+
+TEST(Cli, UnknownCommandSuggestsOne) {
+  expect_usage_error(run_in_process({"inspekt"}), "did you mean inspect?");
+  expect_usage_error(run_in_process({"xyzzy"}), "unknown command 'xyzzy'");
+}
+
+TEST(Cli, UnknownFlagSuggestsOne) {
+  expect_usage_error(run_in_process({"inspect", "m", "--contxt", "5"}), "did you mean --context?");
+  expect_usage_error(run_in_process({"--frobnicate"}), "unknown flag --frobnicate");
+}
+
+TEST(Cli, MissingAndSurplusArguments) {
+  expect_usage_error(run_in_process({"inspect"}), "MODEL is missing");
+  expect_usage_error(run_in_process({"inspect", "a", "b"}), "unexpected argument 'b'");
+  expect_usage_error(run_in_process({"inspect", "a", "--context"}), "--context needs a value");
+  expect_usage_error(run_in_process({"inspect", "a", "--json=3"}), "--json");
+}
+
+TEST(Cli, ValuesAreChecked) {
+  expect_usage_error(run_in_process({"inspect", "a", "--context", "abc"}),
+                     "'abc' is not a whole number");
+  expect_usage_error(run_in_process({"inspect", "a", "--context", "99999999999999999999"}),
+                     "is not a whole number");
+  expect_usage_error(run_in_process({"inspect", "a", "--context", "0"}), "the least is 1");
+  expect_usage_error(run_in_process({"inspect", "a", "--context", "-5"}), "the least is 1");
+  expect_usage_error(run_in_process({"inspect", "a", "--threads", "0"}), "--threads");
+  expect_usage_error(run_in_process({"completions", "fish"}), "is not one of bash, zsh");
+  expect_usage_error(run_in_process({"inspect", ""}), "is empty");
+  expect_usage_error(run_in_process({"inspect", "a", "--context", "5", "--context", "6"}),
+                     "given twice");
+}
+
+TEST(Cli, CombinationsAreChecked) {
+  expect_usage_error(run_in_process({"inspect", "a", "--dump-tensor", "x"}), "go together");
+  expect_usage_error(run_in_process({"tokenize", "a"}), "give TEXT, or --file");
+  expect_usage_error(run_in_process({"pull"}), "--list");
+}
+
+TEST_F(CliFiles, CommonFlagsStandBeforeOrAfterTheCommand) {
+  for (const auto& words : std::vector<std::vector<std::string>>{
+           {"--threads", "2", "--quiet", "inspect", path("none.gguf")},
+           {"inspect", path("none.gguf"), "-q", "--threads=2", "--no-color"}}) {
+    expect_one_line_error(run_in_process(words), "none.gguf");
+  }
+}
+
+TEST_F(CliFiles, WhatIsNoModelIsOneLine) {
+  expect_one_line_error(run_in_process({"inspect", path("absent.gguf")}), "absent.gguf");
+  expect_one_line_error(run_in_process({"inspect", folder_.string()}), "directory");
+  expect_one_line_error(run_in_process({"inspect", write("empty.gguf", "")}), "empty.gguf");
+  expect_one_line_error(
+      run_in_process({"inspect", write("page.gguf", "<!DOCTYPE html><html></html>")}), "page.gguf");
+  expect_one_line_error(run_in_process({"inspect", "/dev/null"}), "/dev/null");
+  expect_one_line_error(run_in_process({"inspect", "no-such-model"}), "no-such-model");
+  ASSERT_EQ(::mkfifo(path("pipe.gguf").c_str(), 0600), 0);
+  expect_one_line_error(run_in_process({"inspect", path("pipe.gguf")}), "pipe");
+}
+
+TEST_F(CliFiles, ControlCharactersOfNamesDoNotReachTheTerminal) {
+  const CliResult result = run_in_process({"inspect", path("a\x1b[2Jb\nc.gguf")});
+  expect_one_line_error(result, "c.gguf");
+  EXPECT_THAT(result.err, Not(HasSubstr("\x1b")));
+}
+
+TEST(Cli, ColourOnlyInATerminal) {
+  EXPECT_THAT(run_in_process({"--help"}).out, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(run_in_process({"--help"}, "", true).out, HasSubstr("\x1b"));
+  EXPECT_THAT(run_in_process({"--no-color", "--help"}, "", true).out, Not(HasSubstr("\x1b")));
+}
+
+TEST(Cli, FailedOutputIsAnError) {
+  std::istringstream in;
+  std::ostringstream out;
+  std::ostringstream err;
+  Console console{.in = in, .out = out, .err = err};
+  out.setstate(std::ios::badbit);
+  EXPECT_EQ(run_cli({"completions", "bash"}, console), kExitError);
+  EXPECT_THAT(err.str(), HasSubstr("could not be written"));
+}
+
+TEST(Cli, CommandLineIsQuotedForAShell) {
+  EXPECT_EQ(shell_quote({"checkbit", "run", "a b", "it's", "", "--x=1"}),
+            "checkbit run 'a b' 'it'\\''s' '' --x=1");
+}
+
+TEST(Cli, CompletionsNameEveryCommandAndFlag) {
+  for (const char* shell : {"bash", "zsh"}) {
+    const CliResult result = run_in_process({"completions", shell});
+    EXPECT_EQ(result.status, kExitDone);
+    for (const Command* command : all_commands()) {
+      EXPECT_THAT(result.out, HasSubstr(command->name));
+      for (const auto& flag : command->flags)
+        EXPECT_THAT(result.out, HasSubstr(flag.name)) << shell;
+    }
+  }
+}
+
+TEST_F(CliFiles, CompletionsListPulledModels) {
+  std::filesystem::create_directories(folder_ / "home" / "models");
+  write("home/models/tiny.gguf", "GGUF");
+  EXPECT_EQ(run_in_process({"completions", "models"}).out, "tiny\n");
+  EXPECT_THAT(run_in_process({"completions", "catalogue"}).out, HasSubstr("smollm2-135m\n"));
+}
+
+TEST_F(CliFiles, TemplateRendersAFile) {
+  const std::string source = write("hello.jinja", "Hello {{ name }}, {{ strftime_now('%Y') }}");
+  const std::string variables = write("variables.json", R"({"name": "world"})");
+  const CliResult result =
+      run_in_process({"template", source, "--variables", variables, "--now", "0"});
+  EXPECT_EQ(result.err, "");
+  EXPECT_EQ(result.out, "Hello world, 1970");
+  expect_one_line_error(
+      run_in_process({"template", source, "--variables", write("list.json", "[1]")}), "list.json");
+  expect_one_line_error(run_in_process({"template", source, "--variables", path("none.json")}),
+                        "none.json");
+  expect_usage_error(run_in_process({"template", source}), "--variables");
+}
+
+}  // namespace
+}  // namespace checkbit
