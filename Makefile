@@ -20,6 +20,9 @@ setup: ## install the missing Debian packages of tools/packages.txt
 test: build model ## build, fetch the 98 MB test model, run every test
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
+demo: build ## fetch, fit, measure and ask a small model; writes out/demo/report.html
+	@$(BUILD)/checkbit demo
+
 model: build
 	@$(BUILD)/checkbit pull smollm2-135m
 

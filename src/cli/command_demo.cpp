@@ -63,8 +63,8 @@ Result<std::string> answer(Session& session, const std::string& prompt, ModelFac
   return g.text + (g.reason == StopReason::token_limit ? " ..." : "");
 }
 
-Status compare(DemoStory& story, Session& fitted, Session& original, const std::string& text_path, const Console& console) {
-  CB_TRY(const std::string text, read_file(text_path));
+Status compare(DemoStory& story, Session& fitted, Session& original, const std::string& text_path, Console& console) {
+  CB_TRY(const std::string text, read_text_input(text_path, console));
   CompareOptions options;
   options.context_tokens = static_cast<std::size_t>(kContext);
   options.beginning = beginning_token(original.tokenizer());
@@ -75,7 +75,6 @@ Status compare(DemoStory& story, Session& fitted, Session& original, const std::
   story.comparison.command = fmt::format("checkbit measure {} --against {} --text {}", fitted.file().path(), kModel, text_path);
   story.commands.push_back(story.comparison.command);
   story.comparison.environment = describe_environment();
-  static_cast<void>(console);
   return {};
 }
 

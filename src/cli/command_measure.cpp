@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <ostream>
 
 #include "base/atomic_file.h"
 #include "cli/command.h"
+#include "cli/comparison_facts.h"
 #include "cli/engine_flags.h"
 #include "cli/read_input.h"
 #include "measure/compare.h"
@@ -38,26 +38,6 @@ Status check_same_tokens(const Session& model, const Session& reference,
   return tokenizers_differ(model, reference, static_cast<std::size_t>(mine - tokens.begin()));
 }
 
-/// The token that the model puts before every text, if it does so.
-std::optional<TokenId> beginning_token(const Tokenizer& tokenizer) {
-  const std::vector<TokenId> ids = tokenizer.encode("");
-  if (ids.empty() || ids.front() != tokenizer.bos()) return std::nullopt;
-  return ids.front();
-}
-
-ModelFacts facts_of(const Session& session) {
-  ModelFacts facts;
-  facts.name = model_name(session.file().path());
-  facts.file_bytes = session.file().size_bytes();
-  facts.bits_per_weight = bits_per_weight(session.file());
-  std::map<std::string, double> bytes;
-  for (const auto& tensor : session.file().tensors()) {
-    bytes[std::string(tensor.info.format->name)] += static_cast<double>(tensor.bytes.size());
-  }
-  for (const auto& [type, amount] : bytes) facts.type_bytes.push_back({type, amount});
-  return facts;
-}
-
 struct Inputs {
   Session model;
   std::optional<Session> reference;
@@ -70,6 +50,7 @@ Result<Inputs> open_inputs(const Arguments& arguments, Console& console) {
     return fail(ErrorKind::invalid, "{}: the text is empty", arguments.text("--text"));
   SessionOptions options = session_options(arguments, console);
   options.context_tokens = arguments.integer("--context");
+  options.max_logits = SessionOptions().max_logits;
   CB_TRY(Session model, open_session(arguments.text("MODEL"), options, console));
   std::vector<TokenId> tokens = model.tokenizer().encode(text);
   Inputs inputs{std::move(model), std::nullopt, std::move(tokens)};
@@ -102,7 +83,7 @@ Status run(const Arguments& arguments, Console& console) {
       .reference = std::nullopt,
       .result = std::move(result),
       .text_name = std::filesystem::path(arguments.text("--text")).filename().string(),
-      .layer_bits = {},
+      .layer_bits = layer_bits_of(inputs.model),
       .command = console.command_line,
       .environment = describe_environment()};
   if (inputs.reference) story.reference = facts_of(*inputs.reference);

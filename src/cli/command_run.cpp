@@ -102,8 +102,9 @@ void print_summary(const Generation& g, Console& console) {
 }
 
 Status run(const Arguments& arguments, Console& console) {
-  CB_TRY(Session session,
-         open_session(arguments.text("MODEL"), session_options(arguments, console), console));
+  SessionOptions session_choices = session_options(arguments, console);
+  if (arguments.has("--logits-out")) session_choices.max_logits = SessionOptions().max_logits;
+  CB_TRY(Session session, open_session(arguments.text("MODEL"), session_choices, console));
   CB_TRY(const std::vector<TokenId> prompt, prompt_tokens(arguments, session, console));
   const bool json = arguments.has("--json");
   Generation g;

@@ -33,6 +33,7 @@ SessionOptions session_options(const Arguments& arguments, const Console& consol
   SessionOptions options;
   if (arguments.has("--context")) options.context_tokens = arguments.integer("--context");
   options.threads = console.threads;
+  options.max_logits = 1;  // what generating needs; commands that read all logits ask for more
   options.repack = !arguments.has("--no-repack");
   options.activations =
       arguments.text("--activations") == "f32" ? ActivationMode::f32 : ActivationMode::int8;
