@@ -275,6 +275,11 @@ void expect_integer_facts(const Format& format, const IntegerBlock& block) {
       ASSERT_EQ(block.sub_min[j], 1);
     }
   }
+  if (form.min_ratio != 0) {
+    for (int g = 0; g < format.block_elements / form.scale_elements; ++g) {
+      ASSERT_EQ(block.min_scale[g], block.scale[g] * form.min_ratio);
+    }
+  }
   if (!form.half_scales) return;
   for (int g = 0; g < format.block_elements / form.scale_elements; ++g) {
     ASSERT_EQ(half_to_float(float_to_half(block.scale[g])), block.scale[g]);
