@@ -1,8 +1,13 @@
-# Turns text files of data/ into string constants: generated/NAME.h defines checkbit::kNAME.
-function(embed_text file constant header)
+# embed_text(FILE CONSTANT HEADER TARGET): compiles a text file into TARGET as checkbit::CONSTANT,
+# which HEADER declares.
+function(embed_text file constant header target)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
   file(READ ${file} text)
-  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/${header} CONTENT
-"// Made from ${file} by cmake/embed_text.cmake.\n#pragma once\n\nnamespace checkbit {\ninline constexpr char ${constant}[] = R\"embedded(@text@)embedded\";\n}  // namespace checkbit\n" @ONLY)
+  set(source ${CMAKE_BINARY_DIR}/generated/${constant}.cpp)
+  file(CONFIGURE OUTPUT ${source} @ONLY CONTENT
+"#include \"@header@\"\n\nnamespace checkbit {\nconst char* const @constant@ = R\"embedded(@text@)embedded\";\n}  // namespace checkbit\n")
+  target_sources(${target} PRIVATE ${source})
 endfunction()
-embed_text(${CMAKE_SOURCE_DIR}/data/calibration_text.txt kCalibrationText calibration_text.h)
+
+embed_text(${CMAKE_SOURCE_DIR}/data/calibration_text.txt kCalibrationText
+  quantize/calibration_text.h checkbit_quantize)

@@ -9,7 +9,7 @@
 #include <ostream>
 
 #include "base/resident_memory.h"
-#include "calibration_text.h"
+
 #include "cli/command.h"
 #include "cli/engine_flags.h"
 #include "cli/read_input.h"
@@ -18,6 +18,7 @@
 #include "measure/compare.h"
 #include "measure/session_source.h"
 #include "quantize/budget.h"
+#include "quantize/calibration_text.h"
 #include "quantize/write_model.h"
 #include "report/render.h"
 #include "report/text.h"
