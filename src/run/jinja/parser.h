@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "run/jinja/ast.h"
+#include "run/jinja/fault.h"
 #include "run/jinja/lexer.h"
 
 namespace checkbit::jinja {
@@ -57,7 +58,21 @@ class ExprParser {
   /// Fails when a filter or test that is not inside an if has no definition.
   void check_unknown() const;
 
-  class Nesting;
+  /// Holds one level of nesting.
+  class Nesting {
+   public:
+    explicit Nesting(ExprParser& parser) : parser_(parser) {
+      if (++parser_.depth_ > kMaxParseDepth) {
+        throw Fault{ErrorKind::budget, "template is nested too deeply", parser_.now().offset};
+      }
+    }
+    ~Nesting() { --parser_.depth_; }
+    Nesting(const Nesting&) = delete;
+    Nesting& operator=(const Nesting&) = delete;
+
+   private:
+    ExprParser& parser_;
+  };
   Ast& ast_;
   int depth_ = 0;
   int loops_around_ = 0;  ///< for statements around this place, through macros too
