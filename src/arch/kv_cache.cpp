@@ -21,7 +21,7 @@ Result<KvCache> KvCache::create(const Hyperparameters& h, std::int64_t capacity)
   cache.heads_ = h.key_value_heads;
   cache.key_size_ = cache.capacity_ * h.head_size;
   cache.value_size_ = cache.capacity_ * h.value_size;
-  CB_TRY(cache.data_, AlignedBuffer::allocate(bytes_for(h, capacity), "KV cache"));
+  CB_TRY(cache.data_, AlignedBuffer::allocate(bytes_for(h, capacity), "KV cache", AlignedBuffer::Pages::small));
   return cache;
 }
 

@@ -10,10 +10,10 @@ constexpr std::size_t kPage = 4096;
 constexpr std::size_t kHugePage = 2u << 20;
 }  // namespace
 
-Result<AlignedBuffer> AlignedBuffer::allocate(std::size_t size_bytes, const char* what) {
+Result<AlignedBuffer> AlignedBuffer::allocate(std::size_t size_bytes, const char* what, Pages pages) {
   AlignedBuffer buffer;
   if (size_bytes == 0) return buffer;
-  const bool large = size_bytes >= kHugePage;
+  const bool large = pages == Pages::large && size_bytes >= kHugePage;
   if (size_bytes > SIZE_MAX - 2 * kHugePage) {
     return fail(ErrorKind::memory, "{}: {} bytes do not fit into the address space", what, size_bytes);
   }

@@ -15,8 +15,10 @@ namespace checkbit {
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  /// `what` names the purpose in the error ("KV cache"). Size 0 gives an empty buffer.
-  static Result<AlignedBuffer> allocate(std::size_t size_bytes, const char* what);
+  enum class Pages { large, small };
+  /// `what` names the purpose in the error ("KV cache"). Size 0 gives an empty buffer. Small pages
+  /// suit memory that fills slowly and in many places: untouched pages cost nothing.
+  static Result<AlignedBuffer> allocate(std::size_t size_bytes, const char* what, Pages pages = Pages::large);
   AlignedBuffer(AlignedBuffer&& other) noexcept;
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept;
   ~AlignedBuffer();

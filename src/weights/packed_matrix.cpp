@@ -18,26 +18,39 @@ void store_scale(std::uint8_t* base, int index, bool half, float value) {
   }
 }
 
-/// Spreads 32 columns of one row over the bit planes; `q` are unsigned, below 2^bits.
-void pack_unit_row(const std::uint8_t* q, int bits, int row, std::uint8_t* unit) {
+/// Spreads 32 columns of one row over the bit planes, four columns (one slice) at a time; `q` are
+/// unsigned, below 2^kBits. The unit's bytes are zero before.
+template <int kBits>
+void pack_unit_row(const std::uint8_t* q, int row, std::uint8_t* unit) {
+  const auto add = [&](int vector, std::uint32_t bits) {
+    std::uint8_t* lane = unit + 64 * vector + 4 * row;
+    store_unaligned(lane, load_unaligned<std::uint32_t>(lane) | bits);
+  };
   for (int slice = 0; slice < 8; ++slice) {
-    const std::uint8_t* values = q + 4 * slice;
-    std::uint8_t* lane = unit + 4 * row;
-    for (int i = 0; i < 4; ++i) {
-      const int value = values[i];
-      switch (bits) {
-        case 8: lane[64 * slice + i] = static_cast<std::uint8_t>(value); break;
-        case 2:
-        case 3:
-          lane[64 * (slice / 4) + i] |= static_cast<std::uint8_t>((value & 3) << (2 * (slice % 4)));
-          if (bits == 3) lane[128 + i] |= static_cast<std::uint8_t>((value >> 2) << slice);
-          break;
-        default:
-          lane[64 * (slice / 2) + i] |= static_cast<std::uint8_t>((value & 15) << (4 * (slice % 2)));
-          if (bits == 5) lane[256 + i] |= static_cast<std::uint8_t>((value >> 4) << slice);
-          if (bits == 6) lane[256 + 64 * (slice / 4) + i] |= static_cast<std::uint8_t>((value >> 4) << (2 * (slice % 4)));
-      }
+    const auto values = load_unaligned<std::uint32_t>(q + 4 * slice);
+    if constexpr (kBits == 8) {
+      add(slice, values);
+    } else if constexpr (kBits <= 3) {
+      add(slice / 4, (values & 0x03030303u) << (2 * (slice % 4)));
+      if constexpr (kBits == 3) add(2, (values >> 2 & 0x01010101u) << slice);
+    } else {
+      add(slice / 2, (values & 0x0f0f0f0fu) << (4 * (slice % 2)));
+      if constexpr (kBits == 5) add(4, (values >> 4 & 0x01010101u) << slice);
+      if constexpr (kBits == 6) add(4 + slice / 4, (values >> 4 & 0x03030303u) << (2 * (slice % 4)));
     }
+  }
+}
+
+using PackUnitRow = void (*)(const std::uint8_t*, int, std::uint8_t*);
+
+PackUnitRow unit_packer(int bits) {
+  switch (bits) {
+    case 2: return pack_unit_row<2>;
+    case 3: return pack_unit_row<3>;
+    case 4: return pack_unit_row<4>;
+    case 5: return pack_unit_row<5>;
+    case 6: return pack_unit_row<6>;
+    default: return pack_unit_row<8>;
   }
 }
 
@@ -145,6 +158,7 @@ void PackedMatrix::pack_integer_panel(std::int64_t panel, std::uint8_t* out) con
   const int scales_per_block = format.block_elements / form_.scale_elements;
   const int subs_per_block = format.block_elements / form_.sub_elements;
   const std::int64_t n_blocks = columns_ / format.block_elements;
+  const PackUnitRow pack_unit = unit_packer(layout_.bits);
   IntegerBlock block;
   for (int lane = 0; lane < n_lanes; ++lane) {
     const std::uint8_t* source = tensor_->bytes.data() + static_cast<std::size_t>(panel * kPanelRows + lane) * row_bytes;
@@ -168,7 +182,7 @@ void PackedMatrix::pack_integer_panel(std::int64_t panel, std::uint8_t* out) con
       }
       for (int u = 0; u < format.block_elements / kUnitColumns; ++u) {
         std::uint8_t* unit = record + layout_.quant_offset + (inside / kUnitColumns + u) * layout_.unit_bytes;
-        pack_unit_row(block.q.data() + u * kUnitColumns, layout_.bits, lane, unit);
+        pack_unit(block.q.data() + u * kUnitColumns, lane, unit);
       }
     }
   }
