@@ -84,7 +84,10 @@ Case make_case(Source& source) {
     vocabulary =
         sentence_piece ? SyntheticVocabulary::sentence_piece() : SyntheticVocabulary::byte_level();
   }
-  if (sentence_piece) vocabulary.model = "llama";
+  if (sentence_piece) {
+    vocabulary.model = "llama";
+    vocabulary.add("\u2581");
+  }
   vocabulary.pretokenizer = pretokenizer_name(source.byte());
 
   Case result;
@@ -108,12 +111,19 @@ Case make_case(Source& source) {
   return result;
 }
 
-void check_round_trip(const Tokenizer& tokenizer, std::string_view text, std::string_view decoded) {
-  if (tokenizer.model_name() == "llama") {
-    if (text.find("\u2581") == std::string_view::npos && decoded != text) std::abort();
-  } else if (decoded != NormalizedText(text).bytes()) {
-    std::abort();
+/// What the header promises, for text that the model can hold: SentencePiece writes a space like a
+/// literal U+2581, also inside a broken sequence.
+void check_round_trip(const Tokenizer& tokenizer, std::string_view text) {
+  const std::vector<TokenId> ids = tokenizer.encode(text, {false, false});
+  for (const TokenId id : ids) {
+    if (tokenizer.is_control(id)) return;  // a name that looks like a control token
   }
+  const NormalizedText normalized(text);
+  if (tokenizer.model_name() == "llama" &&
+      (text.find("\u2581") != std::string_view::npos || normalized.bytes() != text)) {
+    return;
+  }
+  if (tokenizer.decode(ids) != normalized.bytes()) std::abort();
 }
 
 void run(std::string_view bytes) {
@@ -130,19 +140,16 @@ void run(std::string_view bytes) {
   const std::vector<TokenId> ids = tokenizer->encode(text, options);
   Utf8Stream stream;
   std::string streamed;
+  std::string joined;
   for (const TokenId id : ids) {
     if (id < 0 || static_cast<std::size_t>(id) >= tokenizer->size()) std::abort();
     streamed += stream.push(tokenizer->piece(id, true));
+    joined += tokenizer->piece(id, true);
   }
   streamed += stream.flush();
-  std::string joined;
-  for (const TokenId id : ids) joined += tokenizer->piece(id, true);
   if (streamed != joined) std::abort();
 
-  const std::string decoded = tokenizer->decode(ids);
-  if (fuzzed.spells_every_byte && !options.parse_special) {
-    check_round_trip(*tokenizer, text, decoded);
-  }
+  if (fuzzed.spells_every_byte) check_round_trip(*tokenizer, text);
 }
 
 }  // namespace

@@ -82,14 +82,10 @@ TEST_P(TokenizerGolden, NastyCases) {
   for (const Mode& mode : kModes) {
     const nlohmann::json& expected = golden_[mode.name]["cases"];
     ASSERT_EQ(expected.size(), cases.size());
-    std::size_t compared = 0;
     for (std::size_t i = 0; i < cases.size(); ++i) {
-      if (expected[i].is_null()) continue;  // llama.cpp has no answer
       EXPECT_EQ(tokenizer_->encode(cases[i], mode.options), expected[i].get<Ids>())
           << mode.name << " case " << i << ": " << cases[i];
-      ++compared;
     }
-    EXPECT_GE(compared, 100u);
   }
 }
 

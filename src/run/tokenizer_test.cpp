@@ -207,6 +207,28 @@ TEST(SentencePiece, AnyBytesComeBack) {
   }
 }
 
+// Found by fuzzing: a lead byte takes the space mark into its sequence. llama.cpp gives these ids.
+TEST(SentencePiece, ABrokenSequenceBeforeASpaceComesBackWithTheMark) {
+  Metadata metadata = scored().metadata();
+  metadata.set("tokenizer.ggml.add_space_prefix", GgufValue::of(false));
+  const Tokenizer tokenizer = made(metadata);
+  const Ids ids = tokenizer.encode("\xF0 a", {.add_special = false});
+  EXPECT_THAT(ids, ElementsAre(3 + 0xF0, 3 + 0xE2, 3 + 0x96, 3 + 0x81, *tokenizer.find("a")));
+  EXPECT_EQ(tokenizer.decode(ids),
+            "\xF0\u2581"
+            "a");
+}
+
+// Found by fuzzing: the space prefix of a vocabulary that lacks the mark is spelled in bytes.
+TEST(SentencePiece, AVocabularyWithoutTheSpaceMarkSpellsIt) {
+  const Tokenizer tokenizer = made(SyntheticVocabulary::sentence_piece().metadata());
+  const Ids ids = tokenizer.encode("a", {.add_special = false});
+  EXPECT_THAT(ids, ElementsAre(3 + 0xE2, 3 + 0x96, 3 + 0x81, 3 + 'a'));
+  EXPECT_EQ(tokenizer.decode(ids),
+            "\u2581"
+            "a");
+}
+
 TEST(SentencePiece, CutsAtSpacesOnlyWhereNothingCanMergeAcross) {
   auto vocabulary = scored();
   vocabulary.add("b\u2581", kTypeNormal, -0.5f);

@@ -9,7 +9,7 @@ Each entry is what this command prints, without and with "--no-bos --no-parse-sp
     llama-tokenize -m MODEL -f FILE --ids --no-escape
 
 Cases of tests/data/nasty_unicode.txt are stored as ids, whole texts as count and hash (FNV-1a, 64
-bits, over the ids as little-endian 32-bit numbers). A case on which llama-tokenize fails is null.
+bits, over the ids as little-endian 32-bit numbers).
 """
 import argparse
 import json
