@@ -32,7 +32,7 @@ def llama_ids(tokenize, model, path, flags):
     command = [tokenize, "-m", str(model), "-f", str(path), "--ids", "--no-escape", "--log-disable"]
     run = subprocess.run(command + flags, capture_output=True)
     if run.returncode != 0:
-        return None
+        raise SystemExit(f"{' '.join(command + flags)}: status {run.returncode}")
     return json.loads(run.stdout.decode().strip().splitlines()[-1])
 
 
