@@ -42,6 +42,9 @@ std::string objection(const Flag& flag, const std::string& value) {
       if (static_cast<double>(*parsed) < flag.minimum) {
         return fmt::format("is too small: the least is {}", flag.minimum);
       }
+      if (flag.maximum > 0 && static_cast<double>(*parsed) > flag.maximum) {
+        return fmt::format("is too large: the most is {}", flag.maximum);
+      }
       return "";
     }
     case ValueKind::number: {
@@ -120,7 +123,10 @@ Status validate(const Command& command, const Flag& flag, const std::vector<std:
   if (positional && !flag.optional && values.empty()) {
     return fail(ErrorKind::invalid, "{}: {} is missing", command.name, flag.name);
   }
-  if (flag.kind == ValueKind::none) return {};
+  if (flag.kind == ValueKind::none) {
+    if (values.empty() || values.front() == "true") return {};
+    return fail(ErrorKind::invalid, "{}: {} takes no value", command.name, flag.name);
+  }
   if (values.size() > 1 && !flag.repeatable) {
     return fail(ErrorKind::invalid, "{}: {} is given twice", command.name, flag.name);
   }

@@ -36,6 +36,7 @@ struct Flag {
   std::string_view help;           ///< one sentence, no full stop
   std::string_view default_value;  ///< what Arguments returns when absent; "" for none
   double minimum = 0;              ///< integer and number
+  double maximum = 0;              ///< 0: none
   std::vector<std::string_view> choices;
   bool repeatable = false;
   bool optional = false;  ///< positional arguments only; flags always are

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "cli/command.h"
+#include "run/session.h"
 
 namespace checkbit {
 
@@ -28,7 +29,8 @@ const std::vector<Flag>& common_flags() {
        .kind = ValueKind::integer,
        .value_name = "N",
        .help = "threads to compute with; results do not depend on it [all processors]",
-       .minimum = 1},
+       .minimum = 1,
+       .maximum = kMaxThreads},
       {.name = "--quiet", .short_name = 'q', .help = "no progress and no notes"},
       {.name = "--no-color", .help = "plain text; the variable NO_COLOR does the same"},
       {.name = "--help", .short_name = 'h', .help = "explain the command"},

@@ -21,8 +21,8 @@ struct Console {
   Terminal in_terminal;  ///< only `is_terminal` means something
   Terminal out_terminal;
   Terminal err_terminal;
-  bool quiet = false;  ///< no progress, no notes
-  int threads = 1;
+  bool quiet = false;        ///< no progress, no notes
+  int threads = 0;           ///< 0 until run_cli sets it
   std::string command_line;  ///< as typed, quoted for a shell: the `command` of records
 
   /// One line of advice on `err`, unless quiet. Control characters are escaped.

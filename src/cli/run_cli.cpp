@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <new>
-#include <thread>
 
 #include "base/progress.h"
+#include "base/thread_pool.h"
 #include "cli/command.h"
 #include "cli/help.h"
 #include "cli/progress_bar.h"
@@ -54,14 +54,15 @@ Error unknown_command(const std::string& word) {
 }
 
 void apply_common_flags(const Arguments& arguments, Console& console) {
-  console.quiet = arguments.has("--quiet");
+  // What is not given stays: a command may run others with its own console.
+  if (arguments.has("--quiet")) console.quiet = true;
   if (arguments.has("--no-color")) {
     console.out_terminal.colour = false;
     console.err_terminal.colour = false;
   }
-  const int machine_threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  console.threads = arguments.has("--threads") ? static_cast<int>(arguments.integer("--threads"))
-                                               : machine_threads;
+  if (arguments.has("--threads"))
+    console.threads = static_cast<int>(arguments.integer("--threads"));
+  if (console.threads == 0) console.threads = usable_processors();
 }
 
 int run_command(const Command& command, const Arguments& arguments, Console& console) {

@@ -142,6 +142,7 @@ TEST(Cli, ValuesAreChecked) {
   expect_usage_error(run_in_process({"inspect", "a", "--context", "0"}), "the least is 1");
   expect_usage_error(run_in_process({"inspect", "a", "--context", "-5"}), "the least is 1");
   expect_usage_error(run_in_process({"inspect", "a", "--threads", "0"}), "--threads");
+  expect_usage_error(run_in_process({"inspect", "a", "--threads", "513"}), "the most is 512");
   expect_usage_error(run_in_process({"completions", "fish"}), "is not one of bash, zsh");
   expect_usage_error(run_in_process({"inspect", ""}), "is empty");
   expect_usage_error(run_in_process({"inspect", "a", "--context", "5", "--context", "6"}),

@@ -128,8 +128,11 @@ std::string wrap(std::string_view text, int width, int indent) {
     start = end + 1;
     if (source.empty() || source[0] == ' ') {  // a paragraph's end, or text laid out by hand
       end_line();
-      if (end < text.size())
-        wrapped += source.empty() ? "\n" : fmt::format("{}{}\n", margin, source);
+      if (!source.empty()) {
+        wrapped += fmt::format("{}{}\n", margin, source);
+      } else if (end < text.size()) {
+        wrapped += "\n";
+      }
       continue;
     }
     for (std::size_t word_start = 0; word_start < source.size();) {
