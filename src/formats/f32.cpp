@@ -1,7 +1,7 @@
 // F32: IEEE binary32, little endian, one value per block.
 
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "base/bytes.h"
 #include "formats/format.h"
@@ -10,11 +10,11 @@ namespace checkbit {
 namespace {
 
 void decode(const std::uint8_t* blocks, std::size_t n_blocks, float* out) {
-  std::memcpy(out, blocks, n_blocks * sizeof(float));
+  std::copy_n(blocks, n_blocks * sizeof(float), reinterpret_cast<std::uint8_t*>(out));
 }
 
 void encode(const float* in, std::size_t n_blocks, const float*, std::uint8_t* blocks) {
-  std::memcpy(blocks, in, n_blocks * sizeof(float));
+  std::copy_n(reinterpret_cast<const std::uint8_t*>(in), n_blocks * sizeof(float), blocks);
 }
 
 bool is_finite(const std::uint8_t* block) { return std::isfinite(load_unaligned<float>(block)); }

@@ -72,6 +72,7 @@ TEST_P(RandomBytes, DecodeOfNothingTouchesNothing) {
   Buffers buffers(format());
   format().decode(buffers.blocks.get() + kBlocks * format().block_bytes, 0,
                   buffers.values.get() + kBlocks * format().block_elements);
+  format().decode(nullptr, 0, nullptr);
 }
 
 TEST_P(RandomBytes, IsFiniteStaysInside) {
