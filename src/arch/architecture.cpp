@@ -19,27 +19,43 @@ const std::array kArchitectures = {
 };
 
 constexpr std::array kRoles = {
-#define CHECKBIT_ROLE(name, pattern, rows, columns) RoleInfo{#name, pattern, Dimension::rows, Dimension::columns},
+#define CHECKBIT_ROLE(name, pattern, rows, columns) \
+  RoleInfo{#name, pattern, Dimension::rows, Dimension::columns},
 #include "arch/roles.def"
 #undef CHECKBIT_ROLE
 };
 
 /// Keys that every family may have. A key outside this list and the family's own is refused: it
 /// could change what the model computes.
-constexpr std::array<std::string_view, 22> kCommonKeys = {
-    "block_count", "context_length", "embedding_length", "feed_forward_length", "attention.head_count",
-    "attention.head_count_kv", "attention.key_length", "attention.value_length", "attention.layer_norm_rms_epsilon",
-    "attention.scale", "rope.dimension_count", "rope.freq_base", "rope.scale_linear", "rope.scaling.type",
-    "rope.scaling.factor", "rope.scaling.original_context_length", "rope.scaling.attn_factor",
-    "rope.scaling.finetuned", "rope.scaling.yarn_ext_factor", "rope.scaling.yarn_beta_fast",
-    "rope.scaling.yarn_beta_slow", "rope.scaling.yarn_attn_factor"};
+constexpr std::array<std::string_view, 20> kCommonKeys = {"block_count",
+                                                          "context_length",
+                                                          "embedding_length",
+                                                          "feed_forward_length",
+                                                          "attention.head_count",
+                                                          "attention.head_count_kv",
+                                                          "attention.key_length",
+                                                          "attention.value_length",
+                                                          "attention.layer_norm_rms_epsilon",
+                                                          "attention.scale",
+                                                          "rope.dimension_count",
+                                                          "rope.freq_base",
+                                                          "rope.scale_linear",
+                                                          "rope.scaling.type",
+                                                          "rope.scaling.factor",
+                                                          "rope.scaling.original_context_length",
+                                                          "rope.scaling.attn_factor",
+                                                          "rope.scaling.finetuned",
+                                                          "rope.scaling.yarn_beta_fast",
+                                                          "rope.scaling.yarn_beta_slow"};
 /// Keys with no effect on the computation here.
-constexpr std::array<std::string_view, 3> kInertKeys = {"vocab_size", "expert_count", "expert_used_count"};
+constexpr std::array<std::string_view, 3> kInertKeys = {"vocab_size", "expert_count",
+                                                        "expert_used_count"};
 
 /// Looks up "<architecture>.<key>" and names the key in errors.
 class Reader {
  public:
-  Reader(const Metadata& metadata, std::string_view prefix) : metadata_(metadata), prefix_(prefix) {}
+  Reader(const Metadata& metadata, std::string_view prefix)
+      : metadata_(metadata), prefix_(prefix) {}
   std::string key(std::string_view name) const { return fmt::format("{}.{}", prefix_, name); }
 
   std::int64_t size(std::string_view name, std::optional<std::int64_t> fallback = std::nullopt) {
@@ -49,8 +65,10 @@ class Reader {
     const auto value = metadata_.get_uint(full);
     if (!value || *value == 0 || *value > kLargest) {
       note(found == nullptr ? fail(ErrorKind::corrupt, "metadata key {} is missing", full)
-           : !value         ? fail(ErrorKind::unsupported, "metadata key {}: only one number for all layers is supported", full)
-                            : fail(ErrorKind::corrupt, "metadata key {} = {} is not in 1..{}", full, *value, kLargest));
+           : !value         ? fail(ErrorKind::unsupported,
+                                   "metadata key {}: only one number for all layers is supported", full)
+                    : fail(ErrorKind::corrupt, "metadata key {} = {} is not in 1..{}", full, *value,
+                           kLargest));
       return 1;
     }
     return static_cast<std::int64_t>(*value);
@@ -85,10 +103,13 @@ Status check_keys(const Metadata& metadata, const Architecture& architecture) {
   for (const auto& [key, value] : metadata.entries()) {
     if (!std::string_view(key).starts_with(prefix)) continue;
     const std::string_view name = std::string_view(key).substr(prefix.size());
-    const auto in = [&](const auto& list) { return std::ranges::find(list, name) != std::ranges::end(list); };
+    const auto in = [&](const auto& list) {
+      return std::ranges::find(list, name) != std::ranges::end(list);
+    };
     const bool experts = name.starts_with("expert") && metadata.get_uint(key).value_or(1) != 0;
     if (experts || !(in(kCommonKeys) || in(kInertKeys) || in(architecture.keys))) {
-      return fail(ErrorKind::unsupported, "metadata key {} is not understood for architecture {}; it may change the result",
+      return fail(ErrorKind::unsupported,
+                  "metadata key {} is not understood for architecture {}; it may change the result",
                   key, architecture.name);
     }
   }
@@ -99,20 +120,22 @@ void read_rope(const Metadata& metadata, Reader& read, Hyperparameters& h) {
   RopeParameters& rope = h.rope;
   rope.dimensions = static_cast<int>(read.size("rope.dimension_count", h.head_size));
   if (rope.dimensions % 2 != 0 || rope.dimensions > h.head_size) {
-    read.note(fail(ErrorKind::corrupt, "metadata key {} = {} must be even and at most the head size {}",
+    read.note(fail(ErrorKind::corrupt,
+                   "metadata key {} = {} must be even and at most the head size {}",
                    read.key("rope.dimension_count"), rope.dimensions, h.head_size));
   }
   rope.frequency_base = read.number("rope.freq_base", 10000);
   const std::string type_key = read.key("rope.scaling.type");
   const std::string type(metadata.get_string(type_key).value_or("none"));
   const double factor = read.number("rope.scaling.factor", read.number("rope.scale_linear", 1));
-  rope.original_context = read.number("rope.scaling.original_context_length", static_cast<double>(h.context_length));
-  rope.attention_factor = read.number("rope.scaling.yarn_attn_factor", read.number("rope.scaling.attn_factor", 1));
-  rope.extrapolation_factor = read.number("rope.scaling.yarn_ext_factor", 1);
+  rope.original_context =
+      read.number("rope.scaling.original_context_length", static_cast<double>(h.context_length));
+  rope.attention_factor = read.number("rope.scaling.attn_factor", 1);
   rope.beta_fast = read.number("rope.scaling.yarn_beta_fast", 32);
   rope.beta_slow = read.number("rope.scaling.yarn_beta_slow", 1);
   if (factor <= 0 || rope.frequency_base <= 1) {
-    read.note(fail(ErrorKind::corrupt, "metadata keys {}rope.*: factor and base must be positive", read.key("")));
+    read.note(fail(ErrorKind::corrupt, "metadata keys {}rope.*: factor and base must be positive",
+                   read.key("")));
   }
   if (type == "yarn") {
     rope.yarn = true;
@@ -120,7 +143,9 @@ void read_rope(const Metadata& metadata, Reader& read, Hyperparameters& h) {
   } else if (type == "linear" || (type == "none" && metadata.find(type_key) == nullptr)) {
     rope.linear_factor = factor;
   } else if (type != "none") {
-    read.note(fail(ErrorKind::unsupported, "metadata key {} = \"{}\" is not supported (none, linear, yarn)", type_key, type));
+    read.note(fail(ErrorKind::unsupported,
+                   "metadata key {} = \"{}\" is not supported (none, linear, yarn)", type_key,
+                   type));
   }
 }
 
@@ -137,16 +162,26 @@ const RoleInfo& role_info(Role role) {
 
 std::int64_t Hyperparameters::size_of(Dimension dimension) const {
   switch (dimension) {
-    case Dimension::one: return 1;
-    case Dimension::vocabulary: return vocabulary;
-    case Dimension::embedding: return embedding;
-    case Dimension::queries: return heads * head_size;
-    case Dimension::keys: return key_value_heads * head_size;
-    case Dimension::values: return key_value_heads * value_size;
-    case Dimension::attended: return heads * value_size;
-    case Dimension::feed_forward: return feed_forward;
-    case Dimension::head: return head_size;
-    case Dimension::rope_pairs: return rope.dimensions / 2;
+    case Dimension::one:
+      return 1;
+    case Dimension::vocabulary:
+      return vocabulary;
+    case Dimension::embedding:
+      return embedding;
+    case Dimension::queries:
+      return heads * head_size;
+    case Dimension::keys:
+      return key_value_heads * head_size;
+    case Dimension::values:
+      return key_value_heads * value_size;
+    case Dimension::attended:
+      return heads * value_size;
+    case Dimension::feed_forward:
+      return feed_forward;
+    case Dimension::head:
+      return head_size;
+    case Dimension::rope_pairs:
+      return rope.dimensions / 2;
   }
   return 0;
 }
@@ -166,7 +201,8 @@ Result<ModelConfig> read_config(const Metadata& metadata) {
   if (config.architecture == nullptr) {
     std::string known;
     for (const Architecture* a : all_architectures()) known += fmt::format(" {}", a->name);
-    return fail(ErrorKind::unsupported, "architecture \"{}\" is not supported; known:{}", *name, known);
+    return fail(ErrorKind::unsupported, "architecture \"{}\" is not supported; known:{}", *name,
+                known);
   }
   CB_TRY_STATUS(check_keys(metadata, *config.architecture));
   Hyperparameters& h = config.hyperparameters;
@@ -183,13 +219,16 @@ Result<ModelConfig> read_config(const Metadata& metadata) {
   h.attention_scale = static_cast<float>(read.number("attention.scale", 0));
   if (h.attention_scale == 0) h.attention_scale = 1.0f / std::sqrt(static_cast<float>(h.head_size));
   if (h.heads % h.key_value_heads != 0 || h.value_size % 16 != 0) {
-    read.note(fail(ErrorKind::unsupported, "{} heads over {} key-value heads of size {}: heads must divide evenly and "
-                   "value sizes be multiples of 16", h.heads, h.key_value_heads, h.value_size));
+    read.note(fail(ErrorKind::unsupported,
+                   "{} heads over {} key-value heads of size {}: heads must divide evenly and "
+                   "value sizes be multiples of 16",
+                   h.heads, h.key_value_heads, h.value_size));
   }
   read_rope(metadata, read, h);
   h.local_rope = h.rope;
   CB_TRY_STATUS(read.status());
-  if (config.architecture->refine != nullptr) CB_TRY_STATUS(config.architecture->refine(metadata, h));
+  if (config.architecture->refine != nullptr)
+    CB_TRY_STATUS(config.architecture->refine(metadata, h));
   return config;
 }
 

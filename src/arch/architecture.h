@@ -4,8 +4,8 @@
 //   observers (calibration, profiling, guarding) work on these lists, never on a family's code.
 // Steps: `prologue` once per batch, `layer` once per layer, `epilogue` once for the tokens whose
 //   logits are wanted.
-// Reference: llama (arXiv 2302.13971), Qwen2 (2407.10671), Qwen3 (2505.09388), Gemma 3 (2503.19786).
-// Threads: constant data.
+// Reference: llama (arXiv 2302.13971), Qwen2 (2407.10671), Qwen3 (2505.09388), Gemma 3
+// (2503.19786). Threads: constant data.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,18 @@ enum class Role {
 inline constexpr int kRoleCount = static_cast<int>(Role::none);
 
 /// Sizes that follow from the hyperparameters.
-enum class Dimension { one, vocabulary, embedding, queries, keys, values, attended, feed_forward, head, rope_pairs };
+enum class Dimension {
+  one,
+  vocabulary,
+  embedding,
+  queries,
+  keys,
+  values,
+  attended,
+  feed_forward,
+  head,
+  rope_pairs
+};
 
 struct RoleInfo {
   std::string_view name;
@@ -70,13 +81,12 @@ struct Step {
 enum class RopePairing { adjacent, halves };  ///< (2i, 2i+1) or (i, i + n/2)
 
 struct RopeParameters {
-  int dimensions = 0;            ///< rotated elements of a head, even
+  int dimensions = 0;  ///< rotated elements of a head, even
   double frequency_base = 10000;
-  double linear_factor = 1;      ///< positions are divided by it
-  bool yarn = false;             ///< YaRN (arXiv 2309.00071)
+  double linear_factor = 1;  ///< positions are divided by it
+  bool yarn = false;         ///< YaRN (arXiv 2309.00071)
   double yarn_factor = 1;
   double original_context = 0;
-  double extrapolation_factor = 1;
   double attention_factor = 1;
   double beta_fast = 32;
   double beta_slow = 1;
@@ -88,19 +98,19 @@ struct Hyperparameters {
   std::int64_t layers = 0;
   std::int64_t heads = 0;
   std::int64_t key_value_heads = 0;
-  std::int64_t head_size = 0;        ///< of queries and keys
-  std::int64_t value_size = 0;       ///< of values, per head
+  std::int64_t head_size = 0;   ///< of queries and keys
+  std::int64_t value_size = 0;  ///< of values, per head
   std::int64_t feed_forward = 0;
-  std::int64_t context_length = 0;   ///< the model was trained for
+  std::int64_t context_length = 0;  ///< the model was trained for
   float norm_epsilon = 1e-5f;
   float attention_scale = 0;
   float embedding_scale = 1;
   float final_softcap = 0;
   float attention_softcap = 0;
   RopeParameters rope;
-  RopeParameters local_rope;         ///< of sliding-window layers
-  std::int64_t sliding_window = 0;   ///< 0: every layer sees everything
-  std::int64_t global_every = 0;     ///< layer l is global when (l + 1) % global_every == 0
+  RopeParameters local_rope;        ///< of sliding-window layers
+  std::int64_t sliding_window = 0;  ///< 0: every layer sees everything
+  std::int64_t global_every = 0;    ///< layer l is global when (l + 1) % global_every == 0
 
   bool is_sliding(std::int64_t layer) const {
     return sliding_window > 0 && (global_every == 0 || (layer + 1) % global_every != 0);
@@ -109,12 +119,13 @@ struct Hyperparameters {
 };
 
 struct Architecture {
-  std::string_view name;             ///< general.architecture
+  std::string_view name;  ///< general.architecture
   RopePairing pairing = RopePairing::adjacent;
   std::span<const Step> prologue;
   std::span<const Step> layer;
   std::span<const Step> epilogue;
-  std::span<const Role> optional;    ///< roles whose tensors may be missing (output: tied to the embedding)
+  std::span<const Role>
+      optional;  ///< roles whose tensors may be missing (output: tied to the embedding)
   /// Keys beyond the common ones that the family understands, without the "name." prefix.
   std::span<const std::string_view> keys;
   /// Adjusts what the common reader found (scales, windows). May be null.

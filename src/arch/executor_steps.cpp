@@ -89,6 +89,7 @@ void Executor::attention(const Step& step, std::int64_t layer) {
     const auto token = static_cast<std::size_t>(t);
     for (std::int64_t head = 0; head < h.key_value_heads; ++head) {
       KeyValueStore s;
+      s.cache_type = caches_[token]->type();
       s.key = key.row(t) + head * h.head_size;
       s.value = value.row(t) + head * h.value_size;
       s.head_size = h.head_size;
@@ -115,6 +116,7 @@ void Executor::attend_item(const Step& step, std::int64_t layer, std::int64_t to
   const std::int64_t position = positions_[static_cast<std::size_t>(token)];
   const KvCache& cache = *caches_[static_cast<std::size_t>(token)];
   AttentionArguments a;
+  a.cache_type = cache.type();
   a.n_heads = h.heads / h.key_value_heads;
   a.head_size = h.head_size;
   a.value_size = h.value_size;

@@ -44,7 +44,8 @@ std::vector<float> logits_of(const std::string& model_path, const std::vector<st
   EXPECT_TRUE(model.ok()) << model.error().message;
   auto executor = Executor::create(*model, kernels_for(run.isa), pool, run.chunk, run.chunk);
   EXPECT_TRUE(executor.ok()) << executor.error().message;
-  auto cache = KvCache::create(model->hyperparameters(), static_cast<std::int64_t>(tokens.size()));
+  auto cache = KvCache::create(model->hyperparameters(), static_cast<std::int64_t>(tokens.size()),
+                               run.pack.activations == ActivationMode::f32 ? CacheType::f32 : CacheType::f16);
   std::vector<float> all;
   for (std::size_t at = 0; at < tokens.size();) {
     const std::size_t n = std::min(tokens.size() - at, static_cast<std::size_t>(run.chunk));

@@ -1,8 +1,8 @@
 // Keys and values of one sequence.
 //
 // What: per layer and key-value head, keys [capacity / 16][head_size][16] and values
-//   [capacity][value_size], both binary16 (layout of AttentionArguments). Memory is reserved at
-//   creation and touched as the sequence grows.
+//   [capacity][value_size] (layout of AttentionArguments), binary16 or, for reference runs with
+//   float activations, binary32. Memory is reserved at creation and touched as the sequence grows.
 // Units: positions count tokens from 0.
 // Threads: one writer.
 #pragma once
@@ -11,13 +11,15 @@
 
 #include "arch/architecture.h"
 #include "base/aligned_buffer.h"
+#include "kernels/kernels.h"
 
 namespace checkbit {
 
 class KvCache {
  public:
   /// `capacity` tokens, rounded up to 16. Errors: memory, invalid (capacity < 1).
-  static Result<KvCache> create(const Hyperparameters& h, std::int64_t capacity);
+  static Result<KvCache> create(const Hyperparameters& h, std::int64_t capacity,
+                                CacheType type = CacheType::f16);
 
   std::int64_t length() const { return length_; }
   std::int64_t capacity() const { return capacity_; }
@@ -26,16 +28,19 @@ class KvCache {
   /// Precondition: length() + tokens <= capacity().
   void extend(std::int64_t tokens);
 
-  std::uint16_t* keys(std::int64_t layer, std::int64_t head) const;
-  std::uint16_t* values(std::int64_t layer, std::int64_t head) const;
+  CacheType type() const { return type_; }
+  void* keys(std::int64_t layer, std::int64_t head) const;
+  void* values(std::int64_t layer, std::int64_t head) const;
 
-  static std::uint64_t bytes_for(const Hyperparameters& h, std::int64_t capacity);
+  static std::uint64_t bytes_for(const Hyperparameters& h, std::int64_t capacity,
+                                 CacheType type = CacheType::f16);
 
  private:
   std::int64_t length_ = 0;
   std::int64_t capacity_ = 0;
   std::int64_t heads_ = 0;
-  std::int64_t key_size_ = 0;    ///< halves per head and layer
+  CacheType type_ = CacheType::f16;
+  std::int64_t key_size_ = 0;  ///< elements per head and layer
   std::int64_t value_size_ = 0;
   AlignedBuffer data_;
 };

@@ -20,7 +20,7 @@ double yarn_keep(const RopeParameters& p, std::int64_t pair) {
   const double low = std::max(0.0, std::floor(correction_pair(p, p.beta_fast)));
   const double high = std::min(p.dimensions - 1.0, std::ceil(correction_pair(p, p.beta_slow)));
   const double ramp = (static_cast<double>(pair) - low) / std::max(0.001, high - low);
-  return (1.0 - std::clamp(ramp, 0.0, 1.0)) * p.extrapolation_factor;
+  return 1.0 - std::clamp(ramp, 0.0, 1.0);
 }
 
 }  // namespace
@@ -36,7 +36,7 @@ Rope::Rope(const RopeParameters& p, const float* factors) : frequencies_(static_
     frequencies_[i] = frequency / p.linear_factor;
   }
   amplitude_ = p.attention_factor;
-  if (p.yarn && p.extrapolation_factor != 0) amplitude_ *= 1.0 + 0.1 * canonical_log(p.yarn_factor);
+  if (p.yarn) amplitude_ *= 1.0 + 0.1 * canonical_log(p.yarn_factor);
 }
 
 void Rope::table(std::int64_t position, float* cosines, float* sines) const {

@@ -53,15 +53,18 @@ struct FloatProductArguments {
   std::int64_t y_stride = 0;
 };
 
+enum class CacheType { f16, f32 };
+
 /// One query token against the cached keys and values of one key-value head.
-/// Keys lie [position / 16][head_size][16] and values [position][value_size], both binary16.
+/// Keys lie [position / 16][head_size][16] and values [position][value_size], both of `cache_type`.
 struct AttentionArguments {
+  CacheType cache_type = CacheType::f16;
   const float* queries = nullptr;        ///< [n_heads][head_size], the heads that share these keys
   std::int64_t n_heads = 0;
   std::int64_t head_size = 0;
   std::int64_t value_size = 0;           ///< a multiple of 16
-  const std::uint16_t* keys = nullptr;
-  const std::uint16_t* values = nullptr;
+  const void* keys = nullptr;
+  const void* values = nullptr;
   std::int64_t first_position = 0;       ///< the oldest position attended to
   std::int64_t last_position = 0;        ///< the newest, inclusive
   float scale = 1;                       ///< applied to scores
@@ -73,13 +76,14 @@ struct AttentionArguments {
 
 /// Writes the key and value of one token and one head into the cache at a position.
 struct KeyValueStore {
+  CacheType cache_type = CacheType::f16;
   const float* key = nullptr;            ///< [head_size]
   const float* value = nullptr;          ///< [value_size]
   std::int64_t head_size = 0;
   std::int64_t value_size = 0;
   std::int64_t position = 0;
-  std::uint16_t* keys = nullptr;         ///< the head's keys, layout of AttentionArguments
-  std::uint16_t* values = nullptr;
+  void* keys = nullptr;                  ///< the head's keys, layout of AttentionArguments
+  void* values = nullptr;
 };
 
 /// Attention sums are closed every so many positions, so that they can be split over threads.

@@ -74,7 +74,8 @@ Result<Session> Session::open(const std::string& path, const SessionOptions& opt
     return fail(ErrorKind::invalid, "{}: a context of {} tokens is not in 1..{}, what the model was trained for", path,
                 context, h.context_length);
   }
-  CB_TRY(impl->cache, KvCache::create(h, context));
+  const CacheType cache_type = options.activations == ActivationMode::f32 ? CacheType::f32 : CacheType::f16;
+  CB_TRY(impl->cache, KvCache::create(h, context, cache_type));
   const std::int64_t batch = std::clamp<std::int64_t>(options.batch_tokens, 1, std::max<std::int64_t>(context, 1));
   CB_TRY(impl->executor, Executor::create(*impl->model, kernels_for(impl->isa), *impl->pool, batch,
                                           std::clamp<std::int64_t>(options.max_logits, 1, batch)));
@@ -92,7 +93,7 @@ Isa Session::isa() const { return impl_->isa; }
 std::int64_t Session::context_tokens() const { return impl_->cache->capacity(); }
 
 std::uint64_t Session::planned_bytes() const {
-  return impl_->model->packed_bytes() + KvCache::bytes_for(impl_->model->hyperparameters(), impl_->cache->capacity()) +
+  return impl_->model->packed_bytes() + KvCache::bytes_for(impl_->model->hyperparameters(), impl_->cache->capacity(), impl_->cache->type()) +
          impl_->executor->buffer_bytes();
 }
 
