@@ -152,10 +152,9 @@ Status run(const Arguments& arguments, Console& console) {
          open_session(arguments.text("MODEL"), session_options(arguments, console), console));
   Conversation conversation(session, arguments.text("--system"), generate_options(arguments));
   if (console.in_terminal.is_terminal) {
-    console.note(
-        fmt::format("{}, {} tokens of context. /reset starts over, /quit or Ctrl-D leaves, Ctrl-C "
-                    "stops an answer",
-                    model_name(session.file().path()), session.context_tokens()));
+    console.note(fmt::format("{}, {} tokens of context", model_name(session.file().path()),
+                             session.context_tokens()));
+    console.note("/reset starts over, /quit or Ctrl-D leaves, Ctrl-C stops an answer");
   }
   LineReader reader(console);
   for (std::string line; reader.read(line);) {
@@ -167,7 +166,10 @@ Status run(const Arguments& arguments, Console& console) {
     }
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     clear_cancel();
-    CB_TRY_STATUS(print_answer(conversation, line, console));
+    const Status answered = print_answer(conversation, line, console);
+    // Ctrl-C before the first word ends the answer, not the conversation.
+    if (!answered.ok() && !cancel_requested()) return answered;
+    if (!answered.ok()) console.out << "\n";
   }
   console.in.clear();
   return {};
