@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes small GGUF files as seeds for the fuzz target gguf_fuzz: make_gguf_seeds.py FOLDER"""
+"""Writes small GGUF files as seeds for the fuzz targets that read them: make_gguf_seeds.py FOLDER"""
 
 import pathlib
 import sys
@@ -38,8 +38,7 @@ def seed(path, alignment=None, tensors=(), own=False, version=3):
     writer.close()
 
 
-def main():
-    folder = pathlib.Path(sys.argv[1])
+def write_seeds(folder):
     folder.mkdir(parents=True, exist_ok=True)
     quants = gguf.GGMLQuantizationType
     seed(folder / "empty.gguf")
@@ -50,4 +49,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    write_seeds(pathlib.Path(sys.argv[1]))
