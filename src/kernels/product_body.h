@@ -208,7 +208,8 @@ void quantize_activations(const float* x, std::int64_t columns, int group, std::
     for (int i = 0; i < group; i += 16) {
       const I32x16 rounded = i32_round(f32_load(x + start + i) * inverse);
       i8_store(q + start + i, rounded);
-      sums[(start + i) / 16] = i32_sum(rounded);
+      // Of the stored bytes: they are small also where x is not finite and `rounded` is INT32_MIN.
+      sums[(start + i) / 16] = i32_sum(i32_load_i8(reinterpret_cast<const std::uint8_t*>(q + start + i)));
     }
   }
 }

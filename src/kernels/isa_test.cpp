@@ -1,0 +1,81 @@
+// The choice of an instruction set, and proof that the one chosen is the one that runs.
+
+#include "kernels/isa.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <set>
+
+#include "kernels/kernel_test_inputs.h"
+
+namespace checkbit {
+namespace {
+
+/// Sets CHECKBIT_ISA and puts back what was there.
+class ForcedIsa {
+ public:
+  explicit ForcedIsa(const char* value) {
+    if (const char* old = std::getenv("CHECKBIT_ISA")) saved_ = old;
+    value != nullptr ? setenv("CHECKBIT_ISA", value, 1) : unsetenv("CHECKBIT_ISA");
+  }
+  ~ForcedIsa() { saved_ ? setenv("CHECKBIT_ISA", saved_->c_str(), 1) : unsetenv("CHECKBIT_ISA"); }
+
+ private:
+  std::optional<std::string> saved_;
+};
+
+TEST(SelectIsa, EveryNameForcesItsOwn) {
+  for (const Isa isa : all_isas()) {
+    const ForcedIsa forced(std::string(to_string(isa)).c_str());
+    const auto selected = select_isa();
+    if (machine_has(isa)) {
+      ASSERT_TRUE(selected.ok()) << selected.error().message;
+      EXPECT_EQ(*selected, isa);
+      EXPECT_EQ(kernels_for(*selected).isa, isa);
+    } else {
+      ASSERT_FALSE(selected.ok());
+      EXPECT_EQ(selected.error().kind, ErrorKind::unsupported);
+      EXPECT_EQ(selected.error().message, fmt::format("CHECKBIT_ISA={}: this processor does not have it; unset it to use the best one",
+                                                      to_string(isa)));
+    }
+  }
+}
+
+TEST(SelectIsa, AnUnknownNameIsAnErrorNotAFallback) {
+  for (const char* name : {"avx3", "AVX2", "avx2 ", "best"}) {
+    const ForcedIsa forced(name);
+    const auto selected = select_isa();
+    ASSERT_FALSE(selected.ok()) << name;
+    EXPECT_EQ(selected.error().kind, ErrorKind::invalid);
+    EXPECT_EQ(selected.error().message,
+              fmt::format("CHECKBIT_ISA={}: no such instruction set; known: scalar avx2 avx512 avx512_vnni", name));
+  }
+}
+
+TEST(SelectIsa, UnsetOrEmptyTakesTheBest) {
+  for (const char* value : {static_cast<const char*>(nullptr), ""}) {
+    const ForcedIsa forced(value);
+    const auto selected = select_isa();
+    ASSERT_TRUE(selected.ok()) << selected.error().message;
+    EXPECT_EQ(*selected, present_isas().back());
+  }
+}
+
+TEST(KernelTables, AreCompleteAndShareNoCode) {
+  EXPECT_TRUE(machine_has(Isa::scalar));
+#define CHECKBIT_KERNEL(result, name, parameters)                                                    \
+  {                                                                                                  \
+    std::set<const void*> seen;                                                                      \
+    for (const Isa isa : present_isas()) {                                                           \
+      const auto function = reinterpret_cast<const void*>(kernels_for(isa).name);                    \
+      EXPECT_NE(function, nullptr) << #name;                                                         \
+      EXPECT_TRUE(seen.insert(function).second) << #name << " of " << to_string(isa) << " is another's"; \
+    }                                                                                                \
+  }
+#include "kernels/kernels.def"
+#undef CHECKBIT_KERNEL
+}
+
+}  // namespace
+}  // namespace checkbit

@@ -1,0 +1,433 @@
+// Every line of products.def on every instruction set, bit for bit against a scalar reference
+// written from docs/numerics.md, and float products likewise. Weights are packed here from the
+// words of panel_layout.h, not by the code under test.
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <numeric>
+
+#include "base/bytes.h"
+#include "base/float16.h"
+#include "kernels/kernel_test_inputs.h"
+
+namespace checkbit {
+namespace {
+
+constexpr int kPanels = 3;
+constexpr int kTokens = 17;
+constexpr int kRows = kPanels * kPanelRows;
+
+struct Line {
+  const char* name;
+  ProductKind kind;
+  bool table;
+  IntegerForm form;
+};
+
+constexpr std::array kLines = {
+#define CHECKBIT_PRODUCT(NAME, BITS, TABLE, SCALE, SUB, SUB_SCALE, MIN, SUB_MIN, RATIO, HALF, ACTIVATION) \
+  Line{#NAME, ProductKind::NAME, TABLE,                                                                   \
+       IntegerForm{.bits = BITS, .scale_elements = SCALE, .sub_elements = SUB,                            \
+                   .has_sub_scale = SUB_SCALE, .has_min = MIN, .has_sub_min = SUB_MIN,                    \
+                   .min_ratio = RATIO, .half_scales = HALF, .activation_elements = ACTIVATION}},
+#include "kernels/products.def"
+#undef CHECKBIT_PRODUCT
+};
+
+/// How weights and activations are filled.
+enum class Fill { random, largest_weights, largest_activations, zero_activations, outlier };
+constexpr std::array kFills = {Fill::random, Fill::largest_weights, Fill::largest_activations, Fill::zero_activations,
+                               Fill::outlier};
+
+/// Unpacked weights [kRows] and activations [kTokens], and what they make.
+struct Problem {
+  int columns = 0;
+  int q_offset = 0;
+  std::array<std::uint8_t, 16> table{};
+  std::vector<std::uint8_t> q;                    ///< [rows][columns]
+  std::vector<float> scales, min_scales;          ///< [rows][columns / scale_elements]
+  std::vector<std::int8_t> sub_scales, sub_mins;  ///< [rows][columns / sub_elements]
+  std::vector<std::int8_t> x;                     ///< [tokens][columns]
+  std::vector<float> x_scales;                    ///< [tokens][columns / activation_elements]
+  std::vector<std::int32_t> x_sums;               ///< [tokens][columns / 16]
+};
+
+std::vector<float> random_scales(Random& random, std::size_t count, bool half) {
+  std::vector<float> values(count);
+  for (float& v : values) {
+    v = (random.uniform_float() - 0.3f) * 0.01f;
+    if (half) v = half_to_float(float_to_half(v));
+  }
+  return values;
+}
+
+std::vector<std::int8_t> random_subs(Random& random, std::size_t count, bool largest) {
+  std::vector<std::int8_t> values(count);
+  for (auto& v : values) v = static_cast<std::int8_t>(largest ? -128 : static_cast<int>(random.below(256)) - 128);
+  return values;
+}
+
+void fill_activations(Problem& p, const IntegerForm& form, Fill fill, Random& random) {
+  const auto columns = static_cast<std::size_t>(p.columns);
+  p.x.resize(kTokens * columns);
+  for (std::size_t i = 0; i < p.x.size(); ++i) {
+    switch (fill) {
+      case Fill::largest_weights:
+      case Fill::largest_activations: p.x[i] = i / columns % 2 == 0 ? 127 : -127; break;
+      case Fill::zero_activations: p.x[i] = 0; break;
+      case Fill::outlier: p.x[i] = i % columns == 37 ? 127 : 0; break;
+      case Fill::random: p.x[i] = static_cast<std::int8_t>(static_cast<int>(random.below(255)) - 127);
+    }
+  }
+  p.x_scales.resize(kTokens * columns / static_cast<std::size_t>(form.activation_elements));
+  for (float& s : p.x_scales) s = fill == Fill::outlier ? 1e6f : random.uniform_float() * 0.1f;
+  p.x_sums.assign(p.x.size() / 16, 0);
+  for (std::size_t i = 0; i < p.x.size(); ++i) p.x_sums[i / 16] += p.x[i];
+}
+
+Problem make_problem(const Line& line, Fill fill) {
+  const IntegerForm& form = line.form;
+  Random random(static_cast<std::uint64_t>(line.kind), static_cast<std::uint64_t>(fill));
+  Problem p;
+  p.columns = 3 * std::max({form.scale_elements, form.activation_elements, kUnitColumns});
+  p.q_offset = static_cast<int>(random.below(line.table || form.bits == 8 ? 129 : 1u << form.bits));
+  for (auto& entry : p.table) entry = static_cast<std::uint8_t>(random.below(256));
+  p.table[15] = 255;
+  const auto weights = static_cast<std::size_t>(kRows * p.columns);
+  p.q.resize(weights);
+  const std::uint64_t levels = 1u << form.bits;
+  for (auto& q : p.q) q = static_cast<std::uint8_t>(fill == Fill::largest_weights ? levels - 1 : random.below(levels));
+  p.scales = random_scales(random, weights / static_cast<std::size_t>(form.scale_elements), form.half_scales);
+  p.min_scales = random_scales(random, p.scales.size(), form.half_scales);
+  if (form.min_ratio != 0) {
+    for (std::size_t i = 0; i < p.scales.size(); ++i) p.min_scales[i] = p.scales[i] * form.min_ratio;
+  }
+  const std::size_t subs = weights / static_cast<std::size_t>(form.sub_elements);
+  p.sub_scales = form.has_sub_scale ? random_subs(random, subs, fill == Fill::largest_weights) : std::vector<std::int8_t>(subs, 1);
+  p.sub_mins = form.has_sub_min ? random_subs(random, subs, fill == Fill::largest_weights) : std::vector<std::int8_t>(subs, 1);
+  fill_activations(p, form, fill, random);
+  return p;
+}
+
+// ---- packing, from the words of panel_layout.h ----
+
+void pack_quant(std::uint8_t* unit, int bits, int lane, int column, unsigned q) {
+  const int slice = column / 4;
+  const int at = 4 * lane + column % 4;
+  const auto put = [&](int vector, unsigned value, int shift) {
+    unit[64 * vector + at] = static_cast<std::uint8_t>(unit[64 * vector + at] | value << shift);
+  };
+  switch (bits) {
+    case 2: put(slice / 4, q, 2 * (slice % 4)); break;
+    case 3: put(slice / 4, q & 3, 2 * (slice % 4)); put(2, q >> 2, slice); break;
+    case 4: put(slice / 2, q, 4 * (slice % 2)); break;
+    case 5: put(slice / 2, q & 15, 4 * (slice % 2)); put(4, q >> 4, slice); break;
+    case 6: put(slice / 2, q & 15, 4 * (slice % 2)); put(4 + slice / 4, q >> 4, 2 * (slice % 4)); break;
+    default: put(slice, q, 0);
+  }
+}
+
+void put_scale(std::uint8_t* base, int index, bool half, float value) {
+  half ? store_unaligned(base + 2 * index, float_to_half(value)) : store_unaligned(base + 4 * index, value);
+}
+
+std::vector<std::uint8_t> pack(const Problem& p, const IntegerForm& form, std::size_t& panel_bytes) {
+  const PanelLayout layout = panel_layout(form);
+  panel_bytes = layout.record_bytes * static_cast<std::size_t>(p.columns / layout.record_columns);
+  std::vector<std::uint8_t> bytes(panel_bytes * kPanels);
+  for (int row = 0; row < kRows; ++row) {
+    const int lane = row % kPanelRows;
+    for (int c = 0; c < p.columns; ++c) {
+      std::uint8_t* record = bytes.data() + static_cast<std::size_t>(row / kPanelRows) * panel_bytes +
+                             static_cast<std::size_t>(c / layout.record_columns) * layout.record_bytes;
+      const int inside = c % layout.record_columns;
+      const auto weight = static_cast<std::size_t>(row * p.columns + c);
+      pack_quant(record + layout.quant_offset + static_cast<std::size_t>(inside / 32) * layout.unit_bytes, form.bits, lane,
+                 inside % 32, p.q[weight]);
+      const int scale_at = 16 * (inside / form.scale_elements) + lane;
+      const std::size_t scale = weight / static_cast<std::size_t>(form.scale_elements);
+      put_scale(record, scale_at, form.half_scales, p.scales[scale]);
+      if (form.has_min && form.min_ratio == 0) {
+        put_scale(record + layout.min_offset, scale_at, form.half_scales, p.min_scales[scale]);
+      }
+      const auto sub_at = static_cast<std::size_t>(16 * (inside / form.sub_elements) + lane);
+      const std::size_t sub = weight / static_cast<std::size_t>(form.sub_elements);
+      if (form.has_sub_scale) record[layout.sub_offset + sub_at] = static_cast<std::uint8_t>(p.sub_scales[sub]);
+      if (form.has_sub_min) record[layout.sub_min_offset + sub_at] = static_cast<std::uint8_t>(p.sub_mins[sub]);
+    }
+  }
+  return bytes;
+}
+
+// ---- the reference, from docs/numerics.md ----
+
+enum class Order { canonical, reversed };
+
+float reference_row(const Problem& p, const Line& line, int token, int row, Order order) {
+  const IntegerForm& form = line.form;
+  const int groups = p.columns / form.scale_elements;
+  float acc = 0;
+  for (int step = 0; step < groups; ++step) {
+    const int g = order == Order::canonical ? step : groups - 1 - step;
+    std::int64_t s = 0;
+    std::int64_t m = 0;
+    for (int c = g * form.scale_elements; c < (g + 1) * form.scale_elements; ++c) {
+      const auto weight = static_cast<std::size_t>(row * p.columns + c);
+      const std::int64_t x = p.x[static_cast<std::size_t>(token * p.columns + c)];
+      const std::int64_t w = line.table ? p.table[p.q[weight]] : p.q[weight];
+      const std::size_t sub = weight / static_cast<std::size_t>(form.sub_elements);
+      s += p.sub_scales[sub] * (w - p.q_offset) * x;
+      m += p.sub_mins[sub] * x;
+    }
+    EXPECT_LE(std::abs(s), INT32_MAX);
+    EXPECT_LE(std::abs(m), INT32_MAX);
+    const auto scale = static_cast<std::size_t>(row * groups + g);
+    const float x_scale =
+        p.x_scales[static_cast<std::size_t>(token * p.columns + g * form.scale_elements) / static_cast<std::size_t>(form.activation_elements)];
+    acc = std::fma(static_cast<float>(s), p.scales[scale] * x_scale, acc);
+    if (form.has_min) acc = std::fma(-static_cast<float>(m), p.min_scales[scale] * x_scale, acc);
+  }
+  return acc;
+}
+
+/// [kTokens][kRows].
+std::vector<float> reference(const Problem& p, const Line& line, Order order) {
+  std::vector<float> y;
+  for (int t = 0; t < kTokens; ++t) {
+    for (int row = 0; row < kRows; ++row) y.push_back(reference_row(p, line, t, row, order));
+  }
+  return y;
+}
+
+std::string line_name(const testing::TestParamInfo<std::size_t>& entry) { return kLines[entry.param].name; }
+
+class Product : public testing::TestWithParam<std::size_t> {};
+
+TEST_P(Product, EveryInstructionSetGivesTheReferenceBits) {
+  const Line& line = kLines[GetParam()];
+  for (const Fill fill : kFills) {
+    const Problem p = make_problem(line, fill);
+    std::size_t panel_bytes = 0;
+    const auto panels = pack(p, line.form, panel_bytes);
+    const auto expected = reference(p, line, Order::canonical);
+    for (const Isa isa : present_isas()) {
+      const Kernels& kernels = kernels_for(isa);
+      ASSERT_EQ(kernels.isa, isa);
+      for (int tokens = 1; tokens <= kTokens; ++tokens) {
+        constexpr int kStride = kRows + 5;
+        constexpr float kUntouched = 12345.0f;
+        std::vector<float> y(static_cast<std::size_t>(kTokens * kStride), kUntouched);
+        ProductArguments a;
+        a.panels = panels.data();
+        a.panel_bytes = panel_bytes;
+        a.n_panels = kPanels;
+        a.columns = p.columns;
+        a.q_offset = p.q_offset;
+        a.table = line.table ? p.table.data() : nullptr;
+        a.x = {p.x.data(), p.x_scales.data(), p.x_sums.data()};
+        a.n_tokens = tokens;
+        a.y = y.data();
+        a.y_stride = kStride;
+        kernels.products[static_cast<int>(line.kind)](a);
+        for (int i = 0; i < kTokens * kStride; ++i) {
+          const int t = i / kStride;
+          const int row = i % kStride;
+          const float want = t < tokens && row < kRows ? expected[static_cast<std::size_t>(t * kRows + row)] : kUntouched;
+          ASSERT_EQ(std::memcmp(&y[static_cast<std::size_t>(i)], &want, 4), 0)
+              << to_string(isa) << ", fill " << static_cast<int>(fill) << ", " << tokens << " tokens, token " << t << ", row " << row
+              << ": " << y[static_cast<std::size_t>(i)] << " instead of " << want;
+        }
+      }
+    }
+  }
+}
+
+/// The comparison above can fail: adding the groups in another order gives other bits.
+TEST_P(Product, AnotherOrderGivesOtherBits) {
+  const Line& line = kLines[GetParam()];
+  const Problem p = make_problem(line, Fill::random);
+  EXPECT_GE(first_difference(reference(p, line, Order::canonical), reference(p, line, Order::reversed)), 0);
+}
+
+TEST_P(Product, EveryInstructionSetHasItsOwnCode) {
+  const auto isas = present_isas();
+  for (std::size_t i = 0; i < isas.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      const auto kind = static_cast<std::size_t>(kLines[GetParam()].kind);
+      EXPECT_NE(kernels_for(isas[i]).products[kind], kernels_for(isas[j]).products[kind]);
+    }
+  }
+}
+
+TEST_P(Product, IsFoundByItsForm) {
+  const Line& line = kLines[GetParam()];
+  IntegerForm form = line.form;
+  static constexpr std::array<std::uint8_t, 16> kTable{};
+  if (line.table) form.table = kTable.data();
+  const auto choice = find_product(form);
+  ASSERT_TRUE(choice.ok()) << choice.error().message;
+  EXPECT_EQ(choice->name, line.name);
+  EXPECT_FALSE(choice->widened);
+}
+
+INSTANTIATE_TEST_SUITE_P(Lines, Product, testing::Range<std::size_t>(0, kLines.size()), line_name);
+
+TEST(FindProduct, WidensWhatHasNoLineOfItsOwn) {
+  IntegerForm form{.bits = 3, .scale_elements = 256, .sub_elements = 32, .has_sub_scale = true, .half_scales = true,
+                   .activation_elements = 256};
+  const auto choice = find_product(form);
+  ASSERT_TRUE(choice.ok()) << choice.error().message;
+  EXPECT_EQ(choice->name, "k32_b8_f32");
+  EXPECT_TRUE(choice->widened);
+  EXPECT_EQ(choice->form.bits, 8);
+  EXPECT_FALSE(choice->form.half_scales);
+  form.sub_elements = 64;
+  const auto none = find_product(form);
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().kind, ErrorKind::not_found);
+  EXPECT_EQ(none.error().message, "no product kernel for 3 bits in groups of 256");
+}
+
+// ---- activations ----
+
+TEST(QuantizeActivations, EveryInstructionSetFollowsTheRule) {
+  constexpr std::int64_t kColumns = 512;
+  auto x = random_floats(3, kColumns, 5);
+  for (int i = 0; i < 256; ++i) x[static_cast<std::size_t>(i)] *= i % 32 == 7 ? 1e3f : 1e-3f;
+  std::fill(x.begin() + 256, x.begin() + 288, 0.0f);
+  x[300] = -3.4e38f;
+  x[330] = 2.5f;  // of 127 / 5: ties
+  x[331] = -127.0f;
+  for (const int group : {32, 128, 256}) {
+    std::vector<std::int8_t> q_expected;
+    std::vector<float> scales_expected;
+    std::vector<std::int32_t> sums_expected(kColumns / 16, 0);
+    for (std::int64_t start = 0; start < kColumns; start += group) {
+      float largest = 0;
+      for (int i = 0; i < group; ++i) largest = std::max(largest, std::fabs(x[static_cast<std::size_t>(start + i)]));
+      scales_expected.push_back(largest / 127.0f);
+      for (int i = 0; i < group; ++i) {
+        const float scaled = largest > 0 ? x[static_cast<std::size_t>(start + i)] * (127.0f / largest) : 0.0f;
+        q_expected.push_back(static_cast<std::int8_t>(std::nearbyint(scaled)));
+        sums_expected[static_cast<std::size_t>(start + i) / 16] += q_expected.back();
+      }
+    }
+    for (const Isa isa : present_isas()) {
+      std::vector<std::int8_t> q(kColumns);
+      std::vector<float> scales(scales_expected.size());
+      std::vector<std::int32_t> sums(sums_expected.size());
+      kernels_for(isa).quantize_activations(x.data(), kColumns, group, q.data(), scales.data(), sums.data());
+      EXPECT_EQ(first_difference(q, q_expected), -1) << to_string(isa) << " group " << group;
+      EXPECT_EQ(first_difference(scales, scales_expected), -1) << to_string(isa) << " group " << group;
+      EXPECT_EQ(first_difference(sums, sums_expected), -1) << to_string(isa) << " group " << group;
+    }
+  }
+}
+
+/// 127 / max overflows for magnitudes below 3.7e-37: such a group counts as zero.
+TEST(QuantizeActivations, AGroupOfTheSmallestNumbersCountsAsZero) {
+  const std::vector<float> x(32, 1e-38f);
+  for (const Isa isa : present_isas()) {
+    std::vector<std::int8_t> q(32, 1);
+    float scale = 1;
+    std::vector<std::int32_t> sums(2, 1);
+    kernels_for(isa).quantize_activations(x.data(), 32, 32, q.data(), &scale, sums.data());
+    EXPECT_EQ(q, std::vector<std::int8_t>(32, 0)) << to_string(isa);
+    EXPECT_EQ(sums, std::vector<std::int32_t>(2, 0)) << to_string(isa);
+    EXPECT_LT(scale, 1e-38f);
+  }
+}
+
+/// A hostile model can make activations infinite: sums must still be those of the bytes, or products
+/// overflow.
+TEST(QuantizeActivations, SumsAreThoseOfTheBytesAlsoOfWhatIsNotFinite) {
+  for (const float bad : {INFINITY, -INFINITY, static_cast<float>(NAN)}) {
+    auto x = random_floats(9, 64, 2);
+    x[5] = bad;
+    std::vector<std::int8_t> q_expected;
+    for (const Isa isa : present_isas()) {
+      std::vector<std::int8_t> q(64);
+      std::vector<float> scales(2);
+      std::vector<std::int32_t> sums(4);
+      kernels_for(isa).quantize_activations(x.data(), 64, 32, q.data(), scales.data(), sums.data());
+      for (std::size_t i = 0; i < 4; ++i) {
+        EXPECT_EQ(sums[i], std::accumulate(q.begin() + 16 * static_cast<int>(i), q.begin() + 16 * static_cast<int>(i) + 16, 0))
+            << to_string(isa) << " " << bad;
+      }
+      if (q_expected.empty()) q_expected = q;
+      EXPECT_EQ(q, q_expected) << to_string(isa) << " " << bad;
+    }
+  }
+}
+
+// ---- float weights ----
+
+template <class Store>
+std::vector<std::uint8_t> pack_floats(const std::vector<float>& w, int panels, int columns, std::size_t element, Store&& store) {
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(panels * kPanelRows * columns) * element);
+  for (int row = 0; row < panels * kPanelRows; ++row) {
+    for (int c = 0; c < columns; ++c) {
+      const auto at = static_cast<std::size_t>((row / 16 * columns + c) * 16 + row % 16);
+      store(bytes.data() + element * at, w[static_cast<std::size_t>(row * columns + c)]);
+    }
+  }
+  return bytes;
+}
+
+std::vector<float> float_reference(const std::vector<float>& w, const std::vector<float>& x, int rows, int columns, int stride,
+                                   bool reversed) {
+  std::vector<float> y;
+  for (int t = 0; t < kTokens; ++t) {
+    for (int row = 0; row < rows; ++row) {
+      float acc = 0;
+      for (int step = 0; step < columns; ++step) {
+        const int c = reversed ? columns - 1 - step : step;
+        acc = std::fma(w[static_cast<std::size_t>(row * columns + c)], x[static_cast<std::size_t>(t * stride + c)], acc);
+      }
+      y.push_back(acc);
+    }
+  }
+  return y;
+}
+
+TEST(FloatProduct, EveryInstructionSetGivesTheReferenceBits) {
+  constexpr int kMostPanels = 6;  // a tile of four and a rest
+  constexpr int kColumns = 67;
+  constexpr int kStride = 70;
+  constexpr int kMostRows = kMostPanels * kPanelRows;
+  const auto x = random_floats(1, kTokens * kStride, 3);
+  for (const FloatStorage storage : {FloatStorage::f32, FloatStorage::f16, FloatStorage::bf16}) {
+    auto w = random_floats(2, kMostRows * kColumns, 0.1f);
+    for (float& v : w) {
+      if (storage == FloatStorage::f16) v = half_to_float(float_to_half(v));
+      if (storage == FloatStorage::bf16) v = bfloat16_to_float(float_to_bfloat16(v));
+    }
+    const std::size_t element = storage == FloatStorage::f32 ? 4 : 2;
+    const auto panels = pack_floats(w, kMostPanels, kColumns, element, [&](std::uint8_t* to, float v) {
+      if (storage == FloatStorage::f32) return store_unaligned(to, v);
+      store_unaligned(to, storage == FloatStorage::f16 ? float_to_half(v) : float_to_bfloat16(v));
+    });
+    const auto expected = float_reference(w, x, kMostRows, kColumns, kStride, false);
+    EXPECT_GE(first_difference(expected, float_reference(w, x, kMostRows, kColumns, kStride, true)), 0) << "cannot fail";
+    for (const Isa isa : present_isas()) {
+      for (int tokens = 1; tokens <= kTokens; ++tokens) {
+        const int n_panels = tokens % kMostPanels + 1;
+        std::vector<float> y(kTokens * kMostRows);
+        kernels_for(isa).float_product({.storage = storage, .panels = panels.data(), .panel_bytes = element * 16 * kColumns,
+                                        .n_panels = n_panels, .columns = kColumns, .x = x.data(), .x_stride = kStride,
+                                        .n_tokens = tokens, .y = y.data(), .y_stride = kMostRows});
+        for (int i = 0; i < kTokens * kMostRows; ++i) {
+          const bool written = i / kMostRows < tokens && i % kMostRows < n_panels * kPanelRows;
+          const float want = written ? expected[static_cast<std::size_t>(i)] : 0.0f;
+          ASSERT_EQ(std::memcmp(&y[static_cast<std::size_t>(i)], &want, 4), 0)
+              << to_string(isa) << ", storage " << static_cast<int>(storage) << ", " << tokens << " tokens, element " << i;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace checkbit
