@@ -37,7 +37,7 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (60)
 
 check-oracles: build ## compare with gguf, numpy, jinja2 and llama.cpp (builds the last; all four models)
 	@for name in smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b; do $(BUILD)/checkbit pull $$name || exit 1; done
-	@export CHECKBIT_PEER=$$(tools/peer) && $$(tools/oracle_venv) tests/oracles/check_all.py
+	@export CHECKBIT_PEER=$$(tools/peer) CHECKBIT_PEER_SOURCE=$$(tools/peer --source) && $$(tools/oracle_venv) tests/oracles/check_all.py
 
 reference: build ## write docs/reference.md from the commands' help
 	@$(BUILD)/checkbit help --markdown > docs/reference.md

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares our chat templates with jinja2 in the environment that transformers gives it.
 
-  check_templates.py --checkbit build/release/checkbit [--templates FOLDER]
+  check_templates.py [--checkbit PATH] [--templates FOLDER]
       renders every template (our models', FOLDER's *.jinja, the synthetic ones in
       tests/data/templates_features.json) over every case through `checkbit template`
   check_templates.py --write-golden tests/data/template_golden.json
@@ -25,6 +25,8 @@ import tempfile
 import jinja2
 import jinja2.ext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+import common
 
 NOW = 1700000000
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
@@ -268,15 +270,13 @@ def compare(items, results):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkbit", help="the program to test")
+    parser.add_argument("--checkbit", default=common.checkbit_path(), help="the program to test")
     parser.add_argument("--templates", help="a folder of *.jinja files")
     parser.add_argument("--write-golden", metavar="FILE")
     options = parser.parse_args()
     if options.write_golden:
         write_golden(options.write_golden)
         return 0
-    if not options.checkbit:
-        parser.error("--checkbit or --write-golden is needed")
     folder = options.templates
     if not folder and "CHECKBIT_PEER_SOURCE" in os.environ:
         folder = pathlib.Path(os.environ["CHECKBIT_PEER_SOURCE"]) / "models" / "templates"

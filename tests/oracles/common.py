@@ -94,9 +94,14 @@ def text_hash(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def checkbit_path():
+    """The program under test."""
+    return os.environ.get("CHECKBIT", DEFAULT_BINARY)
+
+
 def checkbit(*arguments):
     """Standard output of a run of Checkbit that must succeed."""
-    binary = os.environ.get("CHECKBIT", DEFAULT_BINARY)
+    binary = checkbit_path()
     if not os.access(binary, os.X_OK):
         raise Missing(f"{binary}: make build")
     command = [str(argument) for argument in arguments]
