@@ -33,7 +33,9 @@ def text_file(model, windows=WINDOWS):
 
 def measure(model, text, *flags):
     """Records of `checkbit measure` over a text file."""
-    return common.checkbit_records("measure", model, "--text", text, "--context", CONTEXT, *flags)
+    return common.checkbit_records(
+        "measure", model, "--text", text, "--context", CONTEXT, "--windows", WINDOWS, *flags
+    )
 
 
 def check_perplexity():
