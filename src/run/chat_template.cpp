@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <exception>
+#include <nlohmann/json.hpp>
 
 #include "run/jinja/evaluator.h"
 #include "run/jinja/parser.h"

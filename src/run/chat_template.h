@@ -9,7 +9,7 @@
 // Threads: const after parse; render may run in many threads.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include <cstdint>
 #include <memory>

@@ -1,6 +1,7 @@
 // Any bytes as a template, with fixed variables and tight limits: no crash, no leak, no long run.
 #include <cstddef>
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "run/chat_template.h"
