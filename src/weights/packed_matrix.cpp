@@ -155,34 +155,40 @@ void PackedMatrix::pack_integer_panel(std::int64_t panel, std::uint8_t* out) con
   std::memset(out, 0, panel_bytes_);
   const bool looks_up = form_.table != nullptr && form_.bits == 8;  // widened: the table is applied here
   const int n_lanes = static_cast<int>(std::min<std::int64_t>(kPanelRows, rows_ - panel * kPanelRows));
-  const int scales_per_block = format.block_elements / form_.scale_elements;
-  const int subs_per_block = format.block_elements / form_.sub_elements;
-  const std::int64_t n_blocks = columns_ / format.block_elements;
+  // A block may span several records (NVFP4) or a record several blocks.
+  const int piece = std::min(format.block_elements, layout_.record_columns);
+  const int scales_per_piece = piece / form_.scale_elements;
+  const int subs_per_piece = piece / form_.sub_elements;
   const PackUnitRow pack_unit = unit_packer(layout_.bits);
   IntegerBlock block;
   for (int lane = 0; lane < n_lanes; ++lane) {
     const std::uint8_t* source = tensor_->bytes.data() + static_cast<std::size_t>(panel * kPanelRows + lane) * row_bytes;
-    for (std::int64_t b = 0; b < n_blocks; ++b, source += format.block_bytes) {
-      format.unpack(source, block);
-      const std::int64_t column = b * format.block_elements;
+    for (std::int64_t column = 0; column < columns_; column += piece) {
+      const int at = static_cast<int>(column % format.block_elements);
+      if (at == 0) {
+        format.unpack(source, block);
+        source += format.block_bytes;
+        if (looks_up) {
+          for (int i = 0; i < format.block_elements; ++i) block.q[i] = form_.table[block.q[i]];
+        }
+      }
       std::uint8_t* record = out + static_cast<std::size_t>(column / layout_.record_columns) * layout_.record_bytes;
       const int inside = static_cast<int>(column % layout_.record_columns);
-      for (int s = 0; s < scales_per_block; ++s) {
+      for (int s = 0; s < scales_per_piece; ++s) {
         const int index = (inside / form_.scale_elements + s) * kPanelRows + lane;
-        store_scale(record, index, form_.half_scales, block.scale[s]);
-        if (stores_min_scales(form_)) store_scale(record + layout_.min_offset, index, form_.half_scales, block.min_scale[s]);
+        const int from = at / form_.scale_elements + s;
+        store_scale(record, index, form_.half_scales, block.scale[from]);
+        if (stores_min_scales(form_)) store_scale(record + layout_.min_offset, index, form_.half_scales, block.min_scale[from]);
       }
-      for (int s = 0; s < subs_per_block; ++s) {
+      for (int s = 0; s < subs_per_piece; ++s) {
         const int index = (inside / form_.sub_elements + s) * kPanelRows + lane;
-        if (form_.has_sub_scale) record[layout_.sub_offset + index] = static_cast<std::uint8_t>(block.sub_scale[s]);
-        if (form_.has_sub_min) record[layout_.sub_min_offset + index] = static_cast<std::uint8_t>(block.sub_min[s]);
+        const int from = at / form_.sub_elements + s;
+        if (form_.has_sub_scale) record[layout_.sub_offset + index] = static_cast<std::uint8_t>(block.sub_scale[from]);
+        if (form_.has_sub_min) record[layout_.sub_min_offset + index] = static_cast<std::uint8_t>(block.sub_min[from]);
       }
-      if (looks_up) {
-        for (int i = 0; i < format.block_elements; ++i) block.q[i] = form_.table[block.q[i]];
-      }
-      for (int u = 0; u < format.block_elements / kUnitColumns; ++u) {
+      for (int u = 0; u < piece / kUnitColumns; ++u) {
         std::uint8_t* unit = record + layout_.quant_offset + (inside / kUnitColumns + u) * layout_.unit_bytes;
-        pack_unit(block.q.data() + u * kUnitColumns, lane, unit);
+        pack_unit(block.q.data() + at + u * kUnitColumns, lane, unit);
       }
     }
   }
