@@ -54,7 +54,7 @@ void Executor::run_step(const Step& step, std::int64_t layer) {
 void Executor::embed(const Step& step) {
   const PackedMatrix* table = model_->matrix(step.weight);
   const Buffer& out = buffers_[static_cast<int>(step.out)];
-  for_tokens([&](std::int64_t t) { table->decode_row(tokens_[static_cast<std::size_t>(t)], out.row(t)); });
+  for_tokens([&](std::int64_t t) { table->look_up_row(tokens_[static_cast<std::size_t>(t)], out.row(t)); });
 }
 
 void Executor::head_norm(const Step& step, std::int64_t layer) {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -147,6 +148,7 @@ Result<ModelFile> ModelFile::open(const std::string& path) {
       expected_tensors = header.metadata.get_uint(kKeySplitTensors);
       model.metadata_ = std::move(header.metadata);
     }
+    file.drop_pages(data.first(std::min<std::size_t>(header.data_offset, data.size())));  // parsed: kept as values
     model.parts_.push_back(std::move(file));
   }
   for (std::size_t i = 0; i < model.tensors_.size(); ++i) {

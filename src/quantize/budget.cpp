@@ -1,7 +1,6 @@
 #include "quantize/budget.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "base/progress.h"
@@ -10,22 +9,30 @@
 namespace checkbit {
 namespace {
 
-/// Candidates from small to large; those that do not divide a row are left out per tensor.
-constexpr std::array<std::string_view, 13> kCandidates = {"CB2", "Q2_K", "CB3", "Q3_K", "IQ4_XS", "Q4_K", "CB4",
-                                                          "IQ4_NL", "Q4_1", "Q5_K", "Q5_1", "Q6_K", "Q8_0"};
+/// What a budget may choose: written and multiplied by Checkbit as integers, and not only for
+/// models that were trained for it.
+bool is_candidate(const Format& format, bool standard_only) {
+  return format.encode != nullptr && format.unpack != nullptr && !format.ternary &&
+         !(standard_only && format.own);
+}
 
 std::vector<const Format*> candidates_for(const TensorPlan& tensor, bool standard_only) {
   std::vector<const Format*> formats = {tensor.source->info.format};
   if (!is_quantizable(tensor)) return formats;
-  for (const std::string_view name : kCandidates) {
-    const Format* format = find_format(name);
-    if (format == nullptr || format->encode == nullptr || (standard_only && format->own)) continue;
-    if (tensor.source->info.columns() % static_cast<std::uint64_t>(format->block_elements) != 0) continue;
+  for (const Format* format : all_formats()) {
+    if (!is_candidate(*format, standard_only)) continue;
+    if (tensor.source->info.columns() % static_cast<std::uint64_t>(format->block_elements) != 0)
+      continue;
     // Larger than it is now cannot gain anything.
-    if (format == formats[0] || format->bits_per_weight() >= formats[0]->bits_per_weight()) continue;
+    if (format == formats[0] || format->bits_per_weight() >= formats[0]->bits_per_weight())
+      continue;
     formats.push_back(format);
   }
   return formats;
+}
+
+std::uint64_t size_of(const TensorPlan& tensor, BudgetKind kind) {
+  return kind == BudgetKind::file_bytes ? tensor.file_bytes() : tensor.resident_bytes();
 }
 
 /// Evenly spaced rows of a tensor as floats.
@@ -47,16 +54,19 @@ Result<RowSample> sample_rows(const ModelTensor& tensor, std::int64_t wanted) {
     float* out = sample.values.data() + i * sample.columns;
     format.decode(tensor.bytes.data() + static_cast<std::size_t>(row) * tensor.info.row_bytes(),
                   static_cast<std::size_t>(sample.columns / format.block_elements), out);
-    const auto bad = std::find_if(out, out + sample.columns, [](float v) { return !std::isfinite(v); });
+    const auto bad =
+        std::find_if(out, out + sample.columns, [](float v) { return !std::isfinite(v); });
     if (bad != out + sample.columns) {
-      return fail(ErrorKind::corrupt, "tensor {}: the weight in row {}, column {} is not finite", tensor.info.name, row, bad - out);
+      return fail(ErrorKind::corrupt, "tensor {}: the weight in row {}, column {} is not finite",
+                  tensor.info.name, row, bad - out);
     }
   }
   return sample;
 }
 
 /// Mean over the sampled rows of sum over columns of energy[c] * error^2.
-double weighted_error(const RowSample& sample, const std::vector<float>& decoded, const std::vector<double>& energy) {
+double weighted_error(const RowSample& sample, const std::vector<float>& decoded,
+                      const std::vector<double>& energy) {
   double sum = 0;
   for (std::int64_t r = 0; r < sample.rows; ++r) {
     for (std::int64_t c = 0; c < sample.columns; ++c) {
@@ -68,16 +78,29 @@ double weighted_error(const RowSample& sample, const std::vector<float>& decoded
   return sum / static_cast<double>(sample.rows);
 }
 
-double predicted_loss(const RowSample& sample, const Format& format, const std::vector<TensorUse>& uses) {
-  const auto blocks = sample.values.size() / static_cast<std::size_t>(format.block_elements);
+/// The sample as the writer would round it.
+std::vector<float> rounded(const RowSample& sample, const Format& format,
+                           const std::vector<float>& importance) {
+  const auto columns = static_cast<std::size_t>(sample.columns);
+  const std::size_t blocks = columns / static_cast<std::size_t>(format.block_elements);
   std::vector<std::uint8_t> encoded(blocks * static_cast<std::size_t>(format.block_bytes));
   std::vector<float> decoded(sample.values.size());
-  format.encode(sample.values.data(), blocks, nullptr, encoded.data());
-  format.decode(encoded.data(), blocks, decoded.data());
+  for (std::size_t at = 0; at < sample.values.size(); at += columns) {
+    format.encode(sample.values.data() + at, blocks,
+                  importance.empty() ? nullptr : importance.data(), encoded.data());
+    format.decode(encoded.data(), blocks, decoded.data() + at);
+  }
+  return decoded;
+}
+
+double predicted_loss(const RowSample& sample, const Format& format,
+                      const std::vector<TensorUse>& uses) {
+  const std::vector<float> decoded = rounded(sample, format, column_importance(uses));
   double loss = 0;
   for (const TensorUse& use : uses) {
     double error = weighted_error(sample, decoded, use.column_energy);
-    if (use.column_energy.empty()) error /= static_cast<double>(sample.columns);  // a table: per element, as its energy
+    if (use.column_energy.empty())
+      error /= static_cast<double>(sample.columns);  // a table: per element, as its energy
     if (use.output_energy > 0) loss += use.sensitivity * error / use.output_energy;
   }
   return loss;
@@ -85,12 +108,40 @@ double predicted_loss(const RowSample& sample, const Format& format, const std::
 
 }  // namespace
 
-Result<BudgetPlan> plan_budget(const ModelFile& file, const Calibration& calibration, const BudgetOptions& options,
-                               ThreadPool& pool) {
-  CB_TRY(Plan plan, plan_copy(file));
-  const auto size_of = [&](const TensorPlan& t) {
-    return options.kind == BudgetKind::file_bytes ? t.file_bytes() : t.packed_bytes();
+Status check_budget(const ModelFile& file, const BudgetOptions& options) {
+  CB_TRY(const Plan plan, plan_copy(file));
+  std::uint64_t smallest = options.fixed_bytes;
+  for (TensorPlan tensor : plan.tensors) {
+    std::uint64_t least = UINT64_MAX;
+    for (const Format* format : candidates_for(tensor, options.standard_only)) {
+      tensor.format = format;
+      least = std::min(least, size_of(tensor, options.kind));
+    }
+    smallest += least;
+  }
+  if (smallest <= options.bytes) return {};
+  constexpr double kMiB = 1 << 20;
+  const auto mib = [](std::uint64_t bytes) {
+    return std::ceil(static_cast<double>(bytes) / kMiB * 100) / 100;
   };
+  const std::string beside =
+      options.fixed_bytes == 0
+          ? ""
+          : fmt::format(", {:.2f} MiB of it beside the weights", mib(options.fixed_bytes));
+  return fail(ErrorKind::budget,
+              "{}: {:.2f} MiB is too little: the smallest possible is {:.2f} MiB ({:.2f} bits per "
+              "weight{})",
+              file.path(), static_cast<double>(options.bytes) / kMiB, mib(smallest),
+              std::ceil(800.0 * static_cast<double>(smallest - options.fixed_bytes) /
+                        static_cast<double>(plan.elements())) /
+                  100,
+              beside);
+}
+
+Result<BudgetPlan> plan_budget(const ModelFile& file, const Calibration& calibration,
+                               const BudgetOptions& options, ThreadPool& pool) {
+  CB_TRY_STATUS(check_budget(file, options));
+  CB_TRY(Plan plan, plan_copy(file));
   std::vector<AllocationItem> items(plan.tensors.size());
   std::vector<std::vector<const Format*>> formats(plan.tensors.size());
   Progress progress("trying formats", plan.tensors.size(), "tensors");
@@ -104,26 +155,21 @@ Result<BudgetPlan> plan_budget(const ModelFile& file, const Calibration& calibra
     if (formats[i].size() > 1) {
       CB_TRY(sample, sample_rows(*tensor.source, options.sample_rows));
     }
-    pool.for_ranges(static_cast<std::int64_t>(formats[i].size()), [&](std::int64_t begin, std::int64_t end) {
-      for (auto f = static_cast<std::size_t>(begin); f < static_cast<std::size_t>(end); ++f) {
-        TensorPlan trial = tensor;
-        trial.format = formats[i][f];
-        items[i][f].bytes = size_of(trial);
-        const bool changes = f > 0 && uses != calibration.uses.end();
-        items[i][f].loss = changes ? predicted_loss(sample, *formats[i][f], uses->second) : 0.0;
-      }
-    });
+    pool.for_ranges(
+        static_cast<std::int64_t>(formats[i].size()), [&](std::int64_t begin, std::int64_t end) {
+          for (auto f = static_cast<std::size_t>(begin); f < static_cast<std::size_t>(end); ++f) {
+            TensorPlan trial = tensor;
+            trial.format = formats[i][f];
+            items[i][f].bytes = size_of(trial, options.kind);
+            const bool changes = f > 0 && uses != calibration.uses.end();
+            items[i][f].loss = changes ? predicted_loss(sample, *formats[i][f], uses->second) : 0.0;
+          }
+        });
     file.drop_pages(*tensor.source);
     progress.advance();
   }
-  const std::uint64_t smallest = smallest_bytes(items) + options.fixed_bytes;
-  if (smallest > options.bytes) {
-    constexpr double kMiB = 1 << 20;
-    return fail(ErrorKind::budget, "{}: {:.2f} MiB is too little: the smallest possible is {:.2f} MiB ({:.2f} of it beside the weights)",
-                file.path(), static_cast<double>(options.bytes) / kMiB, std::ceil(static_cast<double>(smallest) / kMiB * 100) / 100,
-                static_cast<double>(options.fixed_bytes) / kMiB);
-  }
-  CB_TRY(const std::vector<std::size_t> chosen, allocate(items, options.bytes - options.fixed_bytes));
+  CB_TRY(const std::vector<std::size_t> chosen,
+         allocate(items, options.bytes - options.fixed_bytes));
   BudgetPlan result{std::move(plan), 0};
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     result.plan.tensors[i].format = formats[i][chosen[i]];

@@ -14,7 +14,9 @@ namespace {
 constexpr double kNoiseVariance = 0.01;
 constexpr std::size_t kMinTokens = 16;
 
-bool is_use(const Step& step) { return step.kind == StepKind::linear || step.kind == StepKind::embed; }
+bool is_use(const Step& step) {
+  return step.kind == StepKind::linear || step.kind == StepKind::embed;
+}
 
 struct UseKey {
   Role role;
@@ -23,7 +25,9 @@ struct UseKey {
   auto operator<=>(const UseKey&) const = default;
 };
 
-UseKey key_of(const StepView& view) { return {view.step.weight, std::max<std::int64_t>(view.layer, 0), view.step.kind}; }
+UseKey key_of(const StepView& view) {
+  return {view.step.weight, std::max<std::int64_t>(view.layer, 0), view.step.kind};
+}
 
 /// Sums of squares of inputs and outputs.
 class EnergyObserver : public StepObserver {
@@ -31,10 +35,12 @@ class EnergyObserver : public StepObserver {
   void after(const StepView& view) override {
     if (!is_use(view.step)) return;
     Sums& s = sums[key_of(view)];
-    if (view.step.kind == StepKind::linear) s.columns.resize(static_cast<std::size_t>(view.in_size));
+    if (view.step.kind == StepKind::linear)
+      s.columns.resize(static_cast<std::size_t>(view.in_size));
     for (std::int64_t t = 0; t < view.n_tokens; ++t) {
       const float* x = view.in == nullptr ? nullptr : view.in + t * view.in_stride;
-      for (std::size_t c = 0; c < s.columns.size(); ++c) s.columns[c] += double{x[c]} * double{x[c]};
+      for (std::size_t c = 0; c < s.columns.size(); ++c)
+        s.columns[c] += double{x[c]} * double{x[c]};
       const float* y = view.out + t * view.out_stride;
       for (std::int64_t i = 0; i < view.out_size; ++i) s.output += double{y[i]} * double{y[i]};
     }
@@ -54,7 +60,8 @@ class EnergyObserver : public StepObserver {
 /// Adds noise to the output of one use.
 class NoiseObserver : public StepObserver {
  public:
-  NoiseObserver(UseKey target, double variance) : target_(target), amplitude_(std::sqrt(12.0 * variance)) {}
+  NoiseObserver(UseKey target, double variance)
+      : target_(target), amplitude_(std::sqrt(12.0 * variance)) {}
   void after(const StepView& view) override {
     if (!is_use(view.step) || key_of(view) != target_) return;
     Random random(1, static_cast<std::uint64_t>(target_.layer));
@@ -75,15 +82,17 @@ class NoiseObserver : public StepObserver {
 Result<std::vector<float>> probe(Session& session, std::span<const TokenId> tokens) {
   std::vector<float> rows;
   session.cache().truncate(0);
-  CB_TRY_STATUS(session.evaluate(tokens, Logits::all, [&](std::size_t, std::span<const float> row) -> Status {
-    rows.insert(rows.end(), row.begin(), row.end());
-    return {};
-  }));
+  CB_TRY_STATUS(
+      session.evaluate(tokens, Logits::all, [&](std::size_t, std::span<const float> row) -> Status {
+        rows.insert(rows.end(), row.begin(), row.end());
+        return {};
+      }));
   session.cache().truncate(0);
   return rows;
 }
 
-double mean_divergence(const std::vector<float>& reference, const std::vector<float>& noisy, std::size_t vocabulary) {
+double mean_divergence(const std::vector<float>& reference, const std::vector<float>& noisy,
+                       std::size_t vocabulary) {
   double sum = 0;
   const std::size_t n = reference.size() / vocabulary;
   for (std::size_t t = 0; t < n; ++t) {
@@ -97,7 +106,9 @@ double mean_divergence(const std::vector<float>& reference, const std::vector<fl
 /// Clears observers on every way out.
 class Observing {
  public:
-  Observing(Executor& executor, StepObserver& observer) : executor_(executor) { executor_.add_observer(&observer); }
+  Observing(Executor& executor, StepObserver& observer) : executor_(executor) {
+    executor_.add_observer(&observer);
+  }
   ~Observing() { executor_.clear_observers(); }
   Observing(const Observing&) = delete;
   Observing& operator=(const Observing&) = delete;
@@ -108,12 +119,29 @@ class Observing {
 
 }  // namespace
 
-Result<Calibration> calibrate(Session& session, std::span<const TokenId> tokens, const CalibrateOptions& options) {
+std::vector<float> column_importance(std::span<const TensorUse> uses) {
+  constexpr double kSmoothing = 0.1;  // of the mean energy
+  const auto product =
+      std::ranges::find_if(uses, [](const TensorUse& use) { return !use.column_energy.empty(); });
+  if (product == uses.end()) return {};
+  double mean = 0;
+  for (const double energy : product->column_energy) mean += energy;
+  mean /= static_cast<double>(product->column_energy.size());
+  std::vector<float> importance;
+  for (const double energy : product->column_energy)
+    importance.push_back(static_cast<float>(energy + kSmoothing * mean));
+  return importance;
+}
+
+Result<Calibration> calibrate(Session& session, std::span<const TokenId> tokens,
+                              const CalibrateOptions& options) {
   if (tokens.size() < kMinTokens) {
-    return fail(ErrorKind::budget, "the calibration text has {} tokens, at least {} are needed", tokens.size(), kMinTokens);
+    return fail(ErrorKind::budget, "the calibration text has {} tokens, at least {} are needed",
+                tokens.size(), kMinTokens);
   }
   const auto context = static_cast<std::size_t>(session.context_tokens());
-  const auto statistics = tokens.first(std::min({tokens.size(), options.statistics_tokens, context}));
+  const auto statistics =
+      tokens.first(std::min({tokens.size(), options.statistics_tokens, context}));
   const auto probed = tokens.first(std::min(statistics.size(), options.probe_tokens));
   EnergyObserver energy;
   {
@@ -130,7 +158,8 @@ Result<Calibration> calibrate(Session& session, std::span<const TokenId> tokens,
     if (cancel_requested()) return cancelled_error();
     TensorUse use;
     use.output_energy = sums.output / static_cast<double>(sums.outputs);
-    for (const double c : sums.columns) use.column_energy.push_back(c / static_cast<double>(sums.tokens));
+    for (const double c : sums.columns)
+      use.column_energy.push_back(c / static_cast<double>(sums.tokens));
     NoiseObserver noise(key, kNoiseVariance * use.output_energy);
     const Observing observing(session.executor(), noise);
     CB_TRY(const std::vector<float> noisy, probe(session, probed));

@@ -1,6 +1,7 @@
 // What a model is sensitive to, measured on a short text.
 //
-// What: two passes over the text. The first records, for every matrix, the mean energy of each input
+// What: two passes over the text. The first records, for every matrix, the mean energy of each
+// input
 //   column and of the output. The second adds seeded noise of known relative variance to one
 //   matrix's output at a time and measures the divergence of the logits: divergence per unit of
 //   relative output variance is the matrix's sensitivity. A format's damage to a matrix is then
@@ -27,6 +28,11 @@ struct TensorUse {
   double sensitivity = 0;             ///< nats per unit of relative output variance
 };
 
+/// How much the rounding error of each column counts: its energy, smoothed so that no column of a
+/// short text counts for nothing. Empty for a tensor that is only a table. Planning and writing
+/// round with the same importance, so that what is predicted is what is written.
+std::vector<float> column_importance(std::span<const TensorUse> uses);
+
 struct Calibration {
   std::map<std::string, std::vector<TensorUse>> uses;  ///< by tensor name
   std::size_t tokens = 0;
@@ -37,6 +43,7 @@ struct CalibrateOptions {
   std::size_t probe_tokens = 48;
 };
 
-Result<Calibration> calibrate(Session& session, std::span<const TokenId> tokens, const CalibrateOptions& options = {});
+Result<Calibration> calibrate(Session& session, std::span<const TokenId> tokens,
+                              const CalibrateOptions& options = {});
 
 }  // namespace checkbit

@@ -31,7 +31,8 @@ constexpr std::array kMixes = {
 };
 
 constexpr std::array kMixRules = {
-#define CHECKBIT_MIX_RULE(mix, role, layers, format) MixRule{mix, Role::role, Layers::layers, format},
+#define CHECKBIT_MIX_RULE(mix, role, layers, format) \
+  MixRule{mix, Role::role, Layers::layers, format},
 #include "quantize/mix_rules.def"
 #undef CHECKBIT_MIX_RULE
 };
@@ -41,20 +42,28 @@ struct StandIn {
   std::string_view format;
   std::string_view instead;
 };
-constexpr std::array kStandIns = {
-    StandIn{"Q2_K", "IQ4_NL"},   StandIn{"Q3_K", "IQ4_NL"}, StandIn{"IQ4_XS", "IQ4_NL"}, StandIn{"Q4_K", "Q5_0"},
-    StandIn{"Q5_K", "Q5_1"},     StandIn{"Q6_K", "Q8_0"},   StandIn{"TQ1_0", "Q4_0"},    StandIn{"TQ2_0", "Q4_0"}};
+constexpr std::array kStandIns = {StandIn{"Q2_K", "IQ4_NL"},   StandIn{"Q3_K", "IQ4_NL"},
+                                  StandIn{"IQ4_XS", "IQ4_NL"}, StandIn{"Q4_K", "Q5_0"},
+                                  StandIn{"Q5_K", "Q5_1"},     StandIn{"Q6_K", "Q8_0"},
+                                  StandIn{"TQ1_0", "Q4_0"},    StandIn{"TQ2_0", "Q4_0"}};
 
 bool applies(Layers layers, std::int64_t layer, const Hyperparameters& h) {
   const std::int64_t n = h.layers;
   switch (layers) {
-    case Layers::all: return true;
-    case Layers::first_2: return layer < 2;
-    case Layers::first_4: return layer < 4;
-    case Layers::first_16th: return layer < n / 16;
-    case Layers::first_8th: return layer < n / 8;
-    case Layers::more: return layer < n / 8 || layer >= 7 * n / 8 || (layer - n / 8) % 3 == 2;
-    case Layers::grouped: return h.heads / h.key_value_heads >= 4;
+    case Layers::all:
+      return true;
+    case Layers::first_2:
+      return layer < 2;
+    case Layers::first_4:
+      return layer < 4;
+    case Layers::first_16th:
+      return layer < n / 16;
+    case Layers::first_8th:
+      return layer < n / 8;
+    case Layers::more:
+      return layer < n / 8 || layer >= 7 * n / 8 || (layer - n / 8) % 3 == 2;
+    case Layers::grouped:
+      return h.heads / h.key_value_heads >= 4;
   }
   return false;
 }
@@ -64,7 +73,8 @@ bool makes_logits(const TensorPlan& tensor, bool tied) {
   return tensor.role == Role::output || (tied && tensor.role == Role::token_embedding);
 }
 
-const Format* wanted_format(const Mix& mix, const Format* base, const TensorPlan& tensor, const Hyperparameters& h, bool tied) {
+const Format* wanted_format(const Mix& mix, const Format* base, const TensorPlan& tensor,
+                            const Hyperparameters& h, bool tied) {
   if (makes_logits(tensor, tied)) return find_format("Q6_K");
   for (const MixRule& rule : kMixRules) {
     if (rule.mix == mix.name && rule.role == tensor.role && applies(rule.layers, tensor.layer, h)) {
@@ -100,23 +110,36 @@ std::uint64_t Plan::file_bytes() const {
   return bytes;
 }
 
-std::uint64_t Plan::packed_bytes() const {
+std::uint64_t TensorPlan::resident_bytes() const {
+  constexpr std::uint64_t kPage = 4096;
+  const std::uint64_t bytes = packed_bytes();
+  return is_quantizable(*this) ? (bytes + kPage - 1) / kPage * kPage : bytes;
+}
+
+std::uint64_t Plan::resident_bytes() const {
   std::uint64_t bytes = 0;
-  for (const TensorPlan& t : tensors) bytes += t.packed_bytes();
+  for (const TensorPlan& t : tensors) bytes += t.resident_bytes();
   return bytes;
 }
 
-double Plan::bits_per_weight() const {
+std::uint64_t Plan::elements() const {
   std::uint64_t elements = 0;
   for (const TensorPlan& t : tensors) elements += t.source->info.elements();
-  return elements == 0 ? 0 : 8.0 * static_cast<double>(file_bytes()) / static_cast<double>(elements);
+  return elements;
+}
+
+double Plan::bits_per_weight() const {
+  return elements() == 0
+             ? 0
+             : 8.0 * static_cast<double>(file_bytes()) / static_cast<double>(elements());
 }
 
 std::string Plan::summary() const {
   std::map<std::string_view, int> counts;
   for (const TensorPlan& t : tensors) ++counts[t.format->name];
   std::string text;
-  for (const auto& [name, count] : counts) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, count);
+  for (const auto& [name, count] : counts)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, count);
   return text;
 }
 
@@ -129,8 +152,10 @@ Result<Plan> plan_copy(const ModelFile& file) {
   std::map<std::string, std::pair<Role, std::int64_t>> places;
   for (int r = 0; r < kRoleCount; ++r) {
     const RoleInfo& info = role_info(static_cast<Role>(r));
-    const std::int64_t layers = info.per_layer() ? std::min<std::int64_t>(config.hyperparameters.layers, 1 << 16) : 1;
-    for (std::int64_t l = 0; l < layers; ++l) places[info.tensor_name(static_cast<int>(l))] = {static_cast<Role>(r), l};
+    const std::int64_t layers =
+        info.per_layer() ? std::min<std::int64_t>(config.hyperparameters.layers, 1 << 16) : 1;
+    for (std::int64_t l = 0; l < layers; ++l)
+      places[info.tensor_name(static_cast<int>(l))] = {static_cast<Role>(r), l};
   }
   Plan plan;
   plan.recipe = "copy";
@@ -147,39 +172,48 @@ Result<Plan> plan_copy(const ModelFile& file) {
 
 std::vector<RecipeInfo> all_recipes() {
   std::vector<RecipeInfo> recipes;
-  for (const Mix& mix : kMixes) recipes.push_back({std::string(mix.name), std::string(mix.summary)});
+  for (const Mix& mix : kMixes)
+    recipes.push_back({std::string(mix.name), std::string(mix.summary)});
   for (const Format* format : all_formats()) {
-    const bool named = std::ranges::any_of(recipes, [&](const RecipeInfo& r) { return r.name == format->name; });
-    if (format->encode != nullptr && !named) recipes.push_back({std::string(format->name), std::string(format->summary)});
+    const bool named =
+        std::ranges::any_of(recipes, [&](const RecipeInfo& r) { return r.name == format->name; });
+    if (format->encode != nullptr && !named)
+      recipes.push_back({std::string(format->name), std::string(format->summary)});
   }
   return recipes;
 }
 
 Status check_encodable(const Format& format, bool force) {
   if (format.encode == nullptr) {
-    return fail(ErrorKind::unsupported, "type {} cannot be written; see `checkbit quantize --list`", format.name);
+    return fail(ErrorKind::unsupported, "type {} cannot be written; see `checkbit quantize --list`",
+                format.name);
   }
   if (format.ternary && !force) {
     return fail(ErrorKind::unsupported,
-                "type {} has three values per weight: an ordinary model turns to noise, only models trained "
-                "for it survive; use --force to do it all the same", format.name);
+                "type {} has three values per weight: an ordinary model turns to noise, only "
+                "models trained "
+                "for it survive; use --force to do it all the same",
+                format.name);
   }
   return {};
 }
 
 const Format* fitting_format(const Format& format, std::uint64_t columns) {
   const Format* candidate = &format;
-  while (candidate != nullptr && columns % static_cast<std::uint64_t>(candidate->block_elements) != 0) {
+  while (candidate != nullptr &&
+         columns % static_cast<std::uint64_t>(candidate->block_elements) != 0) {
     const auto stand_in = std::ranges::find(kStandIns, candidate->name, &StandIn::format);
-    candidate = find_format(stand_in != kStandIns.end() ? stand_in->instead : std::string_view("F16"));
+    candidate =
+        find_format(stand_in != kStandIns.end() ? stand_in->instead : std::string_view("F16"));
   }
   return candidate;
 }
 
 Result<Plan> plan_recipe(const ModelFile& file, std::string_view recipe, bool pure, bool force) {
-  const std::string name = upper(recipe) == "Q3_K" || upper(recipe) == "Q4_K" || upper(recipe) == "Q5_K"
-                               ? upper(recipe) + (pure ? "" : "_M")
-                               : upper(recipe);
+  const std::string name =
+      upper(recipe) == "Q3_K" || upper(recipe) == "Q4_K" || upper(recipe) == "Q5_K"
+          ? upper(recipe) + (pure ? "" : "_M")
+          : upper(recipe);
   const auto mix = std::ranges::find(kMixes, std::string_view(name), &Mix::name);
   const Format* base = find_format(mix != kMixes.end() ? mix->base : std::string_view(name));
   if (base == nullptr) {
@@ -195,15 +229,18 @@ Result<Plan> plan_recipe(const ModelFile& file, std::string_view recipe, bool pu
   std::map<std::string, int> replaced;
   for (TensorPlan& tensor : plan.tensors) {
     if (!is_quantizable(tensor)) continue;
-    const Format* wanted = mix == kMixes.end() || pure ? base : wanted_format(*mix, base, tensor, config.hyperparameters, tied);
+    const Format* wanted = mix == kMixes.end() || pure
+                               ? base
+                               : wanted_format(*mix, base, tensor, config.hyperparameters, tied);
     const std::uint64_t columns = tensor.source->info.columns();
     tensor.format = fitting_format(*wanted, columns);
     if (tensor.format != wanted) {
-      ++replaced[fmt::format("rows of {} values do not divide into blocks of {}: {} instead of {}", columns,
-                             wanted->block_elements, tensor.format->name, wanted->name)];
+      ++replaced[fmt::format("rows of {} values do not divide into blocks of {}: {} instead of {}",
+                             columns, wanted->block_elements, tensor.format->name, wanted->name)];
     }
   }
-  for (const auto& [note, count] : replaced) plan.notes.push_back(fmt::format("{} ({} tensors)", note, count));
+  for (const auto& [note, count] : replaced)
+    plan.notes.push_back(fmt::format("{} ({} tensors)", note, count));
   return plan;
 }
 

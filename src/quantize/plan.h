@@ -1,9 +1,9 @@
 // What a quantized file will hold: one format per tensor.
 //
 // What: `Plan` lists every tensor of a source file with its target format, and a note wherever a
-//   request did not fit. Vectors (norms, biases) and rotary factors keep their format: they are small
-//   and the result depends on them. `plan_recipe` follows a recipe: one format for every matrix, or a
-//   mix that spends more bits on sensitive tensors (mixes.def).
+//   request did not fit. Vectors (norms, biases) and rotary factors keep their format: they are
+//   small and the result depends on them. `plan_recipe` follows a recipe: one format for every
+//   matrix, or a mix that spends more bits on sensitive tensors (mixes.def).
 // A recipe's format whose blocks do not divide a row is replaced by the smallest standard one of
 //   32-wide blocks that is not worse, as other programs do, but said aloud.
 // Errors: not_found (no such recipe; lists them), unsupported (format cannot be encoded).
@@ -23,13 +23,15 @@ namespace checkbit {
 
 struct TensorPlan {
   const ModelTensor* source = nullptr;
-  const Format* format = nullptr;   ///< equal to the source's: copied
-  Role role = Role::none;           ///< none for tensors that are not matrices of the family
+  const Format* format = nullptr;  ///< equal to the source's: copied
+  Role role = Role::none;          ///< none for tensors that are not matrices of the family
   std::int64_t layer = 0;
 
   std::uint64_t file_bytes() const;
   /// In memory, as weights/packed_matrix.h holds it.
   std::uint64_t packed_bytes() const;
+  /// The same in whole pages.
+  std::uint64_t resident_bytes() const;
 };
 
 struct Plan {
@@ -38,7 +40,8 @@ struct Plan {
   std::vector<std::string> notes;   ///< one line for each request that did not fit
 
   std::uint64_t file_bytes() const;
-  std::uint64_t packed_bytes() const;
+  std::uint64_t resident_bytes() const;
+  std::uint64_t elements() const;
   double bits_per_weight() const;
   /// "Q4_K 169, Q6_K 29, F32 141".
   std::string summary() const;

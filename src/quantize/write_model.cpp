@@ -20,10 +20,7 @@ class SlabEncoder {
   SlabEncoder(const TensorPlan& plan, const Calibration* calibration) : plan_(plan) {
     if (calibration == nullptr) return;
     const auto uses = calibration->uses.find(plan.source->info.name);
-    if (uses == calibration->uses.end()) return;
-    for (const TensorUse& use : uses->second) {
-      if (!use.column_energy.empty()) energy_ = &use.column_energy;
-    }
+    if (uses != calibration->uses.end()) importance_ = column_importance(uses->second);
   }
 
   /// False when a weight of the row is not finite.
@@ -31,33 +28,24 @@ class SlabEncoder {
     const GgufTensor& info = plan_.source->info;
     const auto columns = static_cast<std::size_t>(info.columns());
     std::vector<float> values(columns);
-    std::vector<float> importance;
     info.format->decode(plan_.source->bytes.data() + row * info.row_bytes(),
-                        columns / static_cast<std::size_t>(info.format->block_elements), values.data());
+                        columns / static_cast<std::size_t>(info.format->block_elements),
+                        values.data());
     if (!std::ranges::all_of(values, [](float v) { return std::isfinite(v); })) return false;
-    if (energy_ != nullptr) importance = importance_of(values);
-    plan_.format->encode(values.data(), columns / static_cast<std::size_t>(plan_.format->block_elements),
-                         importance.empty() ? nullptr : importance.data(), out);
+    plan_.format->encode(values.data(),
+                         columns / static_cast<std::size_t>(plan_.format->block_elements),
+                         importance_.empty() ? nullptr : importance_.data(), out);
     return true;
   }
 
  private:
-  /// The column's energy, smoothed so that no column of a short calibration text counts for nothing.
-  std::vector<float> importance_of(const std::vector<float>& values) const {
-    double mean = 0;
-    for (const double e : *energy_) mean += e;
-    mean /= static_cast<double>(energy_->size());
-    std::vector<float> importance(values.size());
-    for (std::size_t c = 0; c < values.size(); ++c) importance[c] = static_cast<float>((*energy_)[c] + 0.1 * mean);
-    return importance;
-  }
-
   const TensorPlan& plan_;
-  const std::vector<double>* energy_ = nullptr;
+  std::vector<float> importance_;  ///< [columns], or empty
 };
 
-Status write_encoded(const TensorPlan& plan, const Calibration* calibration, std::size_t index, GgufWriter& writer,
-                     const ModelFile& source, ThreadPool& pool, Progress& progress) {
+Status write_encoded(const TensorPlan& plan, const Calibration* calibration, std::size_t index,
+                     GgufWriter& writer, const ModelFile& source, ThreadPool& pool,
+                     Progress& progress) {
   const SlabEncoder encoder(plan, calibration);
   const GgufTensor& info = plan.source->info;
   const std::uint64_t rows = info.rows();
@@ -71,12 +59,16 @@ Status write_encoded(const TensorPlan& plan, const Calibration* calibration, std
     std::atomic<std::uint64_t> bad_row{rows};
     pool.for_ranges(static_cast<std::int64_t>(count), [&](std::int64_t begin, std::int64_t end) {
       for (auto r = static_cast<std::uint64_t>(begin); r < static_cast<std::uint64_t>(end); ++r) {
-        if (!encoder.encode_row(first + r, slab.data() + r * row_bytes)) bad_row = first + r;
+        if (encoder.encode_row(first + r, slab.data() + r * row_bytes)) continue;
+        std::uint64_t known = bad_row;
+        while (first + r < known && !bad_row.compare_exchange_weak(known, first + r)) {
+        }
       }
     });
     if (bad_row < rows) {
-      return fail(ErrorKind::corrupt, "{}: tensor {}: a weight in row {} is not finite; the source is damaged", source.path(),
-                  info.name, bad_row.load());
+      return fail(ErrorKind::corrupt,
+                  "{}: tensor {}: a weight in row {} is not finite; the source is damaged",
+                  source.path(), info.name, bad_row.load());
     }
     CB_TRY_STATUS(writer.append(index, slab));
     source.parts()[plan.source->part].drop_pages(
@@ -86,18 +78,23 @@ Status write_encoded(const TensorPlan& plan, const Calibration* calibration, std
   return {};
 }
 
-/// Copies in pieces, so that dropping pages keeps up; blocks with NaN or infinite scales are refused.
-Status write_copied(const TensorPlan& plan, std::size_t index, GgufWriter& writer, const ModelFile& source, Progress& progress) {
+/// Copies in pieces, so that dropping pages keeps up; blocks with NaN or infinite scales are
+/// refused.
+Status write_copied(const TensorPlan& plan, std::size_t index, GgufWriter& writer,
+                    const ModelFile& source, Progress& progress) {
   const GgufTensor& info = plan.source->info;
   const auto block_bytes = static_cast<std::size_t>(info.format->block_bytes);
   const std::size_t piece = std::max<std::size_t>(1, (4u << 20) / block_bytes) * block_bytes;
   for (std::size_t at = 0; at < plan.source->bytes.size(); at += piece) {
     if (cancel_requested()) return cancelled_error();
-    const auto bytes = plan.source->bytes.subspan(at, std::min(piece, plan.source->bytes.size() - at));
-    for (std::size_t b = 0; info.format->is_finite != nullptr && b < bytes.size(); b += block_bytes) {
+    const auto bytes =
+        plan.source->bytes.subspan(at, std::min(piece, plan.source->bytes.size() - at));
+    for (std::size_t b = 0; info.format->is_finite != nullptr && b < bytes.size();
+         b += block_bytes) {
       if (info.format->is_finite(bytes.data() + b)) continue;
-      return fail(ErrorKind::corrupt, "{}: tensor {}: block {} holds NaN or infinity; the source is damaged", source.path(),
-                  info.name, (at + b) / block_bytes);
+      return fail(ErrorKind::corrupt,
+                  "{}: tensor {}: block {} holds NaN or infinity; the source is damaged",
+                  source.path(), info.name, (at + b) / block_bytes);
     }
     CB_TRY_STATUS(writer.append(index, bytes));
     source.parts()[plan.source->part].drop_pages(bytes);
@@ -109,13 +106,17 @@ Status write_copied(const TensorPlan& plan, std::size_t index, GgufWriter& write
 GgufHeader planned_header(const ModelFile& source, const Plan& plan, const Receipt& receipt) {
   GgufHeader header;
   header.metadata = source.metadata();
-  for (const std::string_view key : {kKeySplitNumber, kKeySplitCount, kKeySplitTensors}) header.metadata.erase(key);
+  for (const std::string_view key :
+       {kKeySplitNumber, kKeySplitCount, kKeySplitTensors, kKeyReceiptLoss}) {
+    header.metadata.erase(key);  // of the source, not of this file
+  }
   header.metadata.set("general.quantization_version", GgufValue::of(std::uint32_t{2}));
   header.metadata.erase("general.file_type");  // names one type for the whole file
   header.metadata.set(std::string(kKeyReceiptSource), GgufValue::of(receipt.source_sha256));
   header.metadata.set(std::string(kKeyReceiptCommand), GgufValue::of(receipt.command));
   header.metadata.set(std::string(kKeyReceiptAllocation), GgufValue::of(plan.summary()));
-  if (!receipt.loss.empty()) header.metadata.set(std::string(kKeyReceiptLoss), GgufValue::of(receipt.loss));
+  if (!receipt.loss.empty())
+    header.metadata.set(std::string(kKeyReceiptLoss), GgufValue::of(receipt.loss));
   for (const TensorPlan& t : plan.tensors) {
     GgufTensor info = t.source->info;
     info.format = t.format;
@@ -128,17 +129,33 @@ GgufHeader planned_header(const ModelFile& source, const Plan& plan, const Recei
 }  // namespace
 
 Status check_output_path(const ModelFile& source, const std::string& path) {
+  namespace fs = std::filesystem;
   std::error_code ignored;
-  const auto refuse = [&](const std::string& existing) -> Status {
-    return fail(ErrorKind::invalid, "{}: the output would overwrite the source {}; choose another name", path, existing);
-  };
-  if (std::filesystem::equivalent(source.path(), path, ignored)) return refuse(source.path());
-  if (std::filesystem::is_directory(path, ignored)) return fail(ErrorKind::invalid, "{}: is a folder; name a file", path);
+  std::vector<std::string> parts = {source.path()};
+  if (const std::size_t count = source.parts().size(); count > 1) {
+    constexpr std::size_t kSuffix = std::string_view("-00001-of-00001.gguf").size();
+    const std::string stem = source.path().substr(0, source.path().size() - kSuffix);
+    for (std::size_t n = 1; n <= count; ++n)
+      parts.push_back(fmt::format("{}-{:05}-of-{:05}.gguf", stem, n, count));
+  }
+  for (const std::string& part : parts) {
+    if (fs::equivalent(part, path, ignored)) {
+      return fail(ErrorKind::invalid,
+                  "{}: the output would overwrite the source {}; choose another name", path, part);
+    }
+  }
+  if (fs::is_directory(path, ignored))
+    return fail(ErrorKind::invalid, "{}: is a folder; name a file", path);
+  const fs::path folder = fs::path(path).parent_path();
+  if (!folder.empty() && !fs::is_directory(folder, ignored)) {
+    return fail(ErrorKind::not_found, "{}: there is no folder {}; create it first", path,
+                folder.string());
+  }
   return {};
 }
 
-Status write_model(const ModelFile& source, const Plan& plan, const Receipt& receipt, const Calibration* calibration,
-                   const std::string& path, ThreadPool& pool) {
+Status write_model(const ModelFile& source, const Plan& plan, const Receipt& receipt,
+                   const Calibration* calibration, const std::string& path, ThreadPool& pool) {
   CB_TRY_STATUS(check_output_path(source, path));
   CB_TRY(GgufWriter writer, GgufWriter::create(path, planned_header(source, plan, receipt)));
   std::uint64_t elements = 0;

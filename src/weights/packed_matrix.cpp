@@ -78,9 +78,8 @@ Result<PackedMatrix> PackedMatrix::create(const ModelTensor& tensor, const PackO
   if (pack_now) {
     CB_TRY(m.data_, AlignedBuffer::allocate(m.panel_bytes_ * static_cast<std::size_t>(m.panels()), m.name().c_str()));
     m.pack_all(pool, drop_source);
-  } else {
-    m.drop_source_ = drop_source;
   }
+  m.drop_source_ = drop_source;
   return m;
 }
 
@@ -261,6 +260,17 @@ void PackedMatrix::decode_row(std::int64_t row, float* out) const {
   const Format& format = *tensor_->info.format;
   const std::uint8_t* source = tensor_->bytes.data() + static_cast<std::size_t>(row) * tensor_->info.row_bytes();
   format.decode(source, static_cast<std::size_t>(columns_ / format.block_elements), out);
+}
+
+void PackedMatrix::look_up_row(std::int64_t row, float* out) const {
+  decode_row(row, out);
+  if (!drop_source_) return;
+  constexpr std::size_t kAround = 64u << 10;
+  const std::size_t row_bytes = tensor_->info.row_bytes();
+  const std::size_t at = static_cast<std::size_t>(row) * row_bytes;
+  const std::size_t begin = at - std::min(at, kAround);
+  const std::size_t end = std::min(at + row_bytes + kAround, tensor_->bytes.size());
+  drop_source_(tensor_->bytes.subspan(begin, end - begin));
 }
 
 }  // namespace checkbit

@@ -73,6 +73,9 @@ class PackedMatrix {
 
   /// One row decoded from the file (embedding look-up): out [columns]. Precondition: row < rows().
   void decode_row(std::int64_t row, float* out) const;
+  /// The same, and gives the file's pages around the row back: one fault maps 64 KiB, so the
+  /// look-ups of one prompt would else leave a small model's whole table resident.
+  void look_up_row(std::int64_t row, float* out) const;
 
  private:
   void choose_path(const Format& format, ActivationMode activations);
@@ -95,7 +98,7 @@ class PackedMatrix {
   FloatStorage storage_ = FloatStorage::f32;
   std::size_t panel_bytes_ = 0;
   AlignedBuffer data_;
-  DropSource drop_source_;  ///< set without repack only
+  DropSource drop_source_;  ///< may be empty
 };
 
 }  // namespace checkbit

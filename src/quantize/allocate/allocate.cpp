@@ -18,8 +18,11 @@ std::vector<std::size_t> lower_hull(const AllocationItem& item) {
   };
   std::vector<std::size_t> hull;
   for (const std::size_t i : order) {
-    if (!hull.empty() && (item[i].loss >= item[hull.back()].loss || item[i].bytes == item[hull.back()].bytes)) continue;
-    while (hull.size() >= 2 && slope(hull[hull.size() - 2], hull.back()) <= slope(hull.back(), i)) hull.pop_back();
+    if (!hull.empty() &&
+        (item[i].loss >= item[hull.back()].loss || item[i].bytes == item[hull.back()].bytes))
+      continue;
+    while (hull.size() >= 2 && slope(hull[hull.size() - 2], hull.back()) <= slope(hull.back(), i))
+      hull.pop_back();
     hull.push_back(i);
   }
   return hull;
@@ -41,7 +44,8 @@ std::uint64_t smallest_bytes(const std::vector<AllocationItem>& items) {
   return total;
 }
 
-Result<std::vector<std::size_t>> allocate(const std::vector<AllocationItem>& items, std::uint64_t budget_bytes) {
+Result<std::vector<std::size_t>> allocate(const std::vector<AllocationItem>& items,
+                                          std::uint64_t budget_bytes) {
   std::vector<std::vector<std::size_t>> hulls;
   std::vector<std::size_t> position(items.size(), 0);
   std::vector<Step> steps;
@@ -57,16 +61,19 @@ Result<std::vector<std::size_t>> allocate(const std::vector<AllocationItem>& ite
     }
   }
   if (used > budget_bytes) {
-    return fail(ErrorKind::budget, "the smallest possible is {} bytes, the budget {}", used, budget_bytes);
+    return fail(ErrorKind::budget, "the smallest possible is {} bytes, the budget {}", used,
+                budget_bytes);
   }
   // Along a convex hull the gains fall, so taking the best steps first is the Lagrangian sweep; a
   // step that no longer fits is skipped, and with it the later ones of that item.
-  std::stable_sort(steps.begin(), steps.end(), [](const Step& a, const Step& b) { return a.gain_per_byte > b.gain_per_byte; });
+  std::stable_sort(steps.begin(), steps.end(),
+                   [](const Step& a, const Step& b) { return a.gain_per_byte > b.gain_per_byte; });
   for (const Step& step : steps) {
     if (position[step.item] + 1 != step.position) continue;
     const AllocationItem& item = items[step.item];
     const std::vector<std::size_t>& hull = hulls[step.item];
-    const std::uint64_t more = item[hull[step.position]].bytes - item[hull[step.position - 1]].bytes;
+    const std::uint64_t more =
+        item[hull[step.position]].bytes - item[hull[step.position - 1]].bytes;
     if (used + more > budget_bytes) continue;
     used += more;
     position[step.item] = step.position;

@@ -1,0 +1,159 @@
+#include "quantize/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "quantize/budget.h"
+
+namespace checkbit {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string tiny(const std::string& stem) {
+  return std::string(CHECKBIT_SOURCE_DIR) + "/tests/data/tiny/" + stem + ".gguf";
+}
+
+Result<ModelFile> open_tiny() { return ModelFile::open(tiny("llama-yarn")); }
+
+TEST(Plan, ACopyKeepsEveryFormat) {
+  const auto file = open_tiny();
+  ASSERT_TRUE(file.ok());
+  const auto plan = plan_copy(*file);
+  ASSERT_TRUE(plan.ok());
+  ASSERT_EQ(plan->tensors.size(), file->tensors().size());
+  for (std::size_t i = 0; i < plan->tensors.size(); ++i) {
+    EXPECT_EQ(plan->tensors[i].format, file->tensors()[i].info.format);
+    EXPECT_EQ(plan->tensors[i].file_bytes(), file->tensors()[i].bytes.size());
+  }
+}
+
+TEST(Plan, EveryEncodableFormatThatIsNotTernaryIsARecipe) {
+  const auto file = open_tiny();
+  ASSERT_TRUE(file.ok());
+  for (const Format* format : all_formats()) {
+    const auto plan = plan_recipe(*file, format->name, true, false);
+    EXPECT_EQ(plan.ok(), format->encode != nullptr && !format->ternary) << format->name;
+    if (!plan.ok()) continue;
+    for (const TensorPlan& t : plan->tensors) {
+      const bool whole =
+          t.source->info.columns() % static_cast<std::uint64_t>(t.format->block_elements) == 0;
+      EXPECT_TRUE(whole) << format->name << " for " << t.source->info.name;
+      if (!is_quantizable(t)) {
+        EXPECT_EQ(t.format, t.source->info.format);
+      }
+    }
+  }
+}
+
+TEST(Plan, EveryRecipeOfTheListCanBePlanned) {
+  const auto file = open_tiny();
+  ASSERT_TRUE(file.ok());
+  for (const RecipeInfo& recipe : all_recipes()) {
+    EXPECT_TRUE(plan_recipe(*file, recipe.name, false, true).ok()) << recipe.name;
+    EXPECT_FALSE(recipe.summary.empty()) << recipe.name;
+  }
+}
+
+TEST(Plan, NotesSayWhatStoodIn) {
+  const auto file = open_tiny();  // rows of 64 to 128 values: K types do not fit
+  ASSERT_TRUE(file.ok());
+  const auto plan = plan_recipe(*file, "Q4_K_M", false, false);
+  ASSERT_TRUE(plan.ok());
+  ASSERT_FALSE(plan->notes.empty());
+  EXPECT_THAT(plan->notes[0], HasSubstr("blocks of 256"));
+  EXPECT_THAT(plan->notes[0], HasSubstr("instead of"));
+  EXPECT_THAT(plan->notes[0], HasSubstr("tensors)"));
+  const auto fitting = plan_recipe(*file, "CB3", false, false);
+  ASSERT_TRUE(fitting.ok());
+  EXPECT_TRUE(fitting->notes.empty());
+}
+
+TEST(Plan, RefusesTernaryWithoutForceAndUnknownNames) {
+  const auto file = open_tiny();
+  ASSERT_TRUE(file.ok());
+  const auto ternary = plan_recipe(*file, "TQ2_0", false, false);
+  ASSERT_FALSE(ternary.ok());
+  EXPECT_THAT(ternary.error().message, HasSubstr("--force"));
+  EXPECT_TRUE(plan_recipe(*file, "TQ2_0", false, true).ok());
+  const auto unknown = plan_recipe(*file, "Q9_Z", false, false);
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_EQ(unknown.error().kind, ErrorKind::not_found);
+  EXPECT_THAT(unknown.error().message, HasSubstr("Q4_K_M"));
+  const auto decode_only = plan_recipe(*file, "IQ2_XXS", false, false);
+  ASSERT_FALSE(decode_only.ok());
+  EXPECT_EQ(decode_only.error().kind, ErrorKind::unsupported);
+}
+
+TEST(Plan, NamesDoNotDependOnCase) {
+  const auto file = open_tiny();
+  ASSERT_TRUE(file.ok());
+  const auto lower = plan_recipe(*file, "q5_k_m", false, false);
+  ASSERT_TRUE(lower.ok());
+  EXPECT_EQ(lower->summary(), plan_recipe(*file, "Q5_K_M", false, false)->summary());
+  EXPECT_EQ(lower->recipe, "Q5_K_M");
+}
+
+TEST(Budget, AnImpossibleOneNamesTheSmallestPossibleAndThatOnePasses) {
+  const auto file = open_tiny();
+  ASSERT_TRUE(file.ok());
+  BudgetOptions options{.bytes = 1};
+  const auto refused = check_budget(*file, options);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind, ErrorKind::budget);
+  EXPECT_THAT(refused.error().message, HasSubstr("the smallest possible is"));
+  const auto cb2 = plan_recipe(*file, "CB2", true, false);  // nothing is smaller here
+  ASSERT_TRUE(cb2.ok());
+  options.bytes = cb2->file_bytes();
+  EXPECT_TRUE(check_budget(*file, options).ok());
+  options.bytes -= 1;
+  EXPECT_FALSE(check_budget(*file, options).ok());
+}
+
+Calibration even_calibration(const ModelFile& file) {
+  Calibration calibration;
+  for (const ModelTensor& tensor : file.tensors()) {
+    TensorUse use;
+    use.column_energy.assign(tensor.info.columns(), 1.0);
+    use.output_energy = 1;
+    use.sensitivity = 1;
+    calibration.uses[tensor.info.name] = {use};
+  }
+  return calibration;
+}
+
+TEST(Budget, IsMetAndTheLossFallsAsItGrows) {
+  const auto file = open_tiny();
+  ASSERT_TRUE(file.ok());
+  const Calibration calibration = even_calibration(*file);
+  ThreadPool pool(2);
+  const auto smallest = plan_recipe(*file, "CB2", true, false);
+  ASSERT_TRUE(smallest.ok());
+  double before = 1e300;
+  for (const double factor : {1.0, 1.2, 1.6, 2.4, 8.0}) {
+    BudgetOptions options{
+        .bytes = static_cast<std::uint64_t>(factor * static_cast<double>(smallest->file_bytes()))};
+    const auto plan = plan_budget(*file, calibration, options, pool);
+    ASSERT_TRUE(plan.ok()) << plan.error().message;
+    EXPECT_LE(plan->plan.file_bytes(), options.bytes);
+    EXPECT_LT(plan->predicted_divergence, before) << factor;
+    before = plan->predicted_divergence;
+  }
+  EXPECT_EQ(before, 0);  // room for everything: nothing changes
+}
+
+TEST(Budget, PortableUsesNoFormatOfOurOwn) {
+  const auto file = open_tiny();
+  ASSERT_TRUE(file.ok());
+  const Calibration calibration = even_calibration(*file);
+  ThreadPool pool(1);
+  const auto reference = plan_recipe(*file, "Q4_0", true, false);
+  ASSERT_TRUE(reference.ok());
+  const auto plan = plan_budget(*file, calibration,
+                                {.bytes = reference->file_bytes(), .standard_only = true}, pool);
+  ASSERT_TRUE(plan.ok()) << plan.error().message;
+  for (const TensorPlan& t : plan->plan.tensors) EXPECT_FALSE(t.format->own) << t.source->info.name;
+}
+
+}  // namespace
+}  // namespace checkbit

@@ -1,0 +1,75 @@
+#include "quantize/run_memory.h"
+
+#include <algorithm>
+#include <set>
+
+namespace checkbit {
+namespace {
+
+/// Pages of code and libraries first touched by loading, evaluating and printing.
+constexpr std::uint64_t kProgramCodeBytes = 2u << 20;
+
+/// Values, scales and sums of one group size: as the executor allocates them.
+std::uint64_t set_bytes(std::int64_t widest, std::int64_t batch_tokens, int group) {
+  const auto elements = static_cast<std::uint64_t>(widest * batch_tokens);
+  return elements + elements / static_cast<std::uint64_t>(group) * 4 + elements / 16 * 4;
+}
+
+std::int64_t widest_of(const Plan& plan) {
+  std::int64_t widest = 0;
+  for (const TensorPlan& t : plan.tensors) {
+    if (is_quantizable(t))
+      widest = std::max(widest, static_cast<std::int64_t>(t.source->info.columns()));
+  }
+  return widest;
+}
+
+std::uint64_t sets_bytes(const std::set<int>& groups, std::int64_t widest,
+                         std::int64_t batch_tokens) {
+  std::uint64_t bytes = 0;
+  for (const int group : groups) bytes += set_bytes(widest, batch_tokens, group);
+  return bytes;
+}
+
+}  // namespace
+
+std::uint64_t activation_bytes(const Plan& plan, std::int64_t batch_tokens) {
+  std::set<int> groups;
+  for (const TensorPlan& t : plan.tensors) {
+    if (is_quantizable(t) && t.format->unpack != nullptr)
+      groups.insert(t.format->integer.activation_elements);
+  }
+  return sets_bytes(groups, widest_of(plan), batch_tokens);
+}
+
+std::uint64_t most_activation_bytes(const Plan& plan, std::int64_t batch_tokens) {
+  std::set<int> groups;
+  for (const Format* format : all_formats()) {
+    const auto fits = [&](const TensorPlan& t) {
+      return is_quantizable(t) &&
+             t.source->info.columns() % static_cast<std::uint64_t>(format->block_elements) == 0;
+    };
+    if (format->unpack != nullptr && std::ranges::any_of(plan.tensors, fits))
+      groups.insert(format->integer.activation_elements);
+  }
+  return sets_bytes(groups, widest_of(plan), batch_tokens);
+}
+
+RunMemory run_memory(Session& session, const Plan& source, std::uint64_t start_bytes) {
+  const Executor& executor = session.executor();
+  const auto vocabulary = static_cast<std::uint64_t>(session.model().hyperparameters().vocabulary);
+  RunMemory memory;
+  memory.batch_tokens = executor.max_batch();
+  memory.cache_bytes =
+      KvCache::bytes_for(session.model().hyperparameters(), session.context_tokens());
+  const std::uint64_t not_in_run =
+      static_cast<std::uint64_t>(executor.max_logits() - 1) * vocabulary * sizeof(float) +
+      activation_bytes(source, memory.batch_tokens);
+  memory.buffer_bytes = executor.buffer_bytes() - std::min(executor.buffer_bytes(), not_in_run);
+  memory.sampler_bytes = vocabulary * (sizeof(float) + sizeof(TokenId) +
+                                       sizeof(float));  // adjusted logits, candidates
+  memory.program_bytes = start_bytes + kProgramCodeBytes;
+  return memory;
+}
+
+}  // namespace checkbit

@@ -1,0 +1,38 @@
+// What `checkbit run` takes in memory beside the weights of a planned file.
+//
+// What: the terms of --fit. Cache at full context, buffers as `run` makes them (one row of logits),
+//   8-bit activations for every group size that the planned formats ask for, sampler, and the
+//   program itself: what was resident before any weight was (measured) and the code that only
+//   evaluation touches (kProgramCodeBytes). Row look-ups in the embedding read the file's map and
+//   give it back.
+// Units: bytes. Threads: values.
+#pragma once
+
+#include <cstdint>
+
+#include "quantize/plan.h"
+#include "run/session.h"
+
+namespace checkbit {
+
+struct RunMemory {
+  std::uint64_t cache_bytes = 0;
+  std::uint64_t buffer_bytes = 0;  ///< without 8-bit activations
+  std::uint64_t sampler_bytes = 0;
+  std::uint64_t program_bytes = 0;
+  std::int64_t batch_tokens = 0;
+
+  std::uint64_t fixed_bytes() const {
+    return cache_bytes + buffer_bytes + sampler_bytes + program_bytes;
+  }
+};
+
+/// Of a session of the source at the context wanted; `start_bytes`: resident before any weights.
+RunMemory run_memory(Session& session, const Plan& source, std::uint64_t start_bytes);
+
+/// 8-bit activations of a plan: one set of buffers for each group size in it.
+std::uint64_t activation_bytes(const Plan& plan, std::int64_t batch_tokens);
+/// The most that any choice of integer formats asks for.
+std::uint64_t most_activation_bytes(const Plan& plan, std::int64_t batch_tokens);
+
+}  // namespace checkbit
