@@ -2,12 +2,16 @@
 // of every family, and the one-answer principle over instruction sets, threads, batches and chunks.
 
 #include <gtest/gtest.h>
+#include <xxhash.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 
 #include "arch/executor.h"
 
@@ -59,6 +63,24 @@ std::vector<float> logits_of(const std::string& model_path, const std::vector<st
   return all;
 }
 
+struct Way {
+  int threads;
+  std::int64_t chunk;
+  bool repack;
+};
+
+/// A choice that meets every value of every setting; all of their combinations with CHECKBIT_TEST_ALL.
+std::vector<Way> ways_to_run() {
+  if (std::getenv("CHECKBIT_TEST_ALL") == nullptr) return {{1, 1, true}, {2, 7, false}, {3, 32, true}};
+  std::vector<Way> all;
+  for (const int threads : {1, 2, 3, 8}) {
+    for (const std::int64_t chunk : {1, 7, 32, 512}) {
+      for (const bool repack : {true, false}) all.push_back({threads, chunk, repack});
+    }
+  }
+  return all;
+}
+
 class TinyModel : public testing::TestWithParam<const char*> {};
 
 TEST_P(TinyModel, FloatActivationsAgreeWithFloat64) {
@@ -91,18 +113,155 @@ TEST_P(TinyModel, OneAnswer) {
     };
     for (const Isa isa : all_isas()) {
       if (!machine_has(isa)) continue;
-      Setting run = reference;
-      run.isa = isa;
-      for (const auto& [threads, chunk] : std::initializer_list<std::pair<int, std::int64_t>>{
-               {1, 512}, {1, 1}, {2, 7}, {3, 32}, {8, 512}}) {
+      for (const auto& [threads, chunk, repack] : ways_to_run()) {
+        Setting run = reference;
+        run.isa = isa;
         run.threads = threads;
         run.chunk = chunk;
-        expect_same(run, fmt::format("{} {} threads chunk {}", to_string(isa), threads, chunk));
+        run.pack.repack = repack;
+        expect_same(run, fmt::format("{}, {} threads, {} tokens at a time{}", to_string(isa), threads, chunk,
+                                     repack ? "" : ", from the map"));
       }
-      run.threads = 2;
-      run.pack.repack = false;
-      expect_same(run, fmt::format("{} from the map", to_string(isa)));
     }
+  }
+}
+
+/// The bits themselves, so that a change of numerics does not go unnoticed. A change here must raise
+/// the version of docs/numerics.md.
+TEST_P(TinyModel, LogitsHaveTheGoldenHash) {
+  std::ifstream in(std::string(CHECKBIT_SOURCE_DIR) + "/tests/data/golden_logits.json");
+  const auto golden = nlohmann::json::parse(in);
+  std::ifstream page(std::string(CHECKBIT_SOURCE_DIR) + "/docs/numerics.md");
+  const std::string text((std::istreambuf_iterator<char>(page)), {});
+  EXPECT_NE(text.find(fmt::format("Version {}.", golden.at("numerics_version").get<int>())), std::string::npos);
+  const auto tokens = read_all<std::int32_t>(tiny(GetParam() + std::string(".tokens")));
+  for (const ActivationMode mode : {ActivationMode::int8, ActivationMode::f32}) {
+    Setting run;
+    run.isa = *select_isa();
+    run.pack.activations = mode;
+    const auto logits = logits_of(tiny(GetParam() + std::string(".gguf")), tokens, run);
+    const char* name = mode == ActivationMode::int8 ? "int8" : "f32";
+    EXPECT_EQ(fmt::format("{:016x}", XXH3_64bits(logits.data(), logits.size() * sizeof(float))),
+              golden.at("hashes").at(GetParam()).at(name).get<std::string>())
+        << GetParam() << " " << name;
+  }
+}
+
+/// A model and what runs it.
+struct Engine {
+  ThreadPool pool{2};
+  ModelFile file;
+  Model model;
+  Executor executor;
+
+  Engine(const std::string& path, std::int64_t max_batch, std::int64_t max_logits)
+      : file(*ModelFile::open(path)),
+        model(*Model::load(file, {}, pool)),
+        executor(*Executor::create(model, kernels_for(*select_isa()), pool, max_batch, max_logits)) {}
+  KvCache cache(std::int64_t capacity) const { return *KvCache::create(model.hyperparameters(), capacity); }
+};
+
+/// Three sequences of different lengths, dealt into batches token by token, against each alone.
+TEST_P(TinyModel, SequencesInOneBatchAreAsAlone) {
+  const auto tokens = read_all<std::int32_t>(tiny(GetParam() + std::string(".tokens")));
+  Engine engine(tiny(GetParam() + std::string(".gguf")), 16, 16);
+  constexpr std::array<std::size_t, 3> kLengths = {5, 33, 20};
+  std::vector<std::vector<float>> alone(kLengths.size());
+  std::vector<std::vector<float>> together(kLengths.size());
+  const auto token_of = [&](std::size_t s, std::size_t at) { return tokens[(at + 7 * s) % tokens.size()]; };
+  const auto run = [&](std::span<const BatchToken> batch, std::span<const std::size_t> owners, auto& into) {
+    const auto logits = engine.executor.evaluate(batch);
+    ASSERT_TRUE(logits.ok()) << logits.error().message;
+    for (std::int64_t r = 0; r < logits->rows; ++r) {
+      auto& all = into[owners[static_cast<std::size_t>(r)]];
+      all.insert(all.end(), logits->row(r).begin(), logits->row(r).end());
+    }
+  };
+  for (std::size_t s = 0; s < kLengths.size(); ++s) {
+    KvCache cache = engine.cache(48);
+    for (std::size_t at = 0; at < kLengths[s]; ++at) {
+      const BatchToken one{&cache, token_of(s, at), true};
+      run({&one, 1}, std::span(&s, 1), alone);
+    }
+  }
+  std::vector<KvCache> caches;
+  for (std::size_t s = 0; s < kLengths.size(); ++s) caches.push_back(engine.cache(48));
+  std::vector<BatchToken> batch;
+  std::vector<std::size_t> owners;
+  const auto flush = [&] {
+    if (!batch.empty()) run(batch, owners, together);
+    batch.clear();
+    owners.clear();
+  };
+  for (std::size_t at = 0; at < 33; ++at) {
+    for (std::size_t s = 0; s < kLengths.size(); ++s) {
+      if (at >= kLengths[s]) continue;
+      batch.push_back({&caches[s], token_of(s, at), true});
+      owners.push_back(s);
+      if (batch.size() == 16) flush();
+    }
+  }
+  flush();
+  for (std::size_t s = 0; s < kLengths.size(); ++s) {
+    EXPECT_EQ(caches[s].length(), static_cast<std::int64_t>(kLengths[s]));
+    EXPECT_EQ(together[s], alone[s]) << "sequence " << s;
+  }
+}
+
+void expect_refused(Engine& engine, std::vector<BatchToken> batch, const std::string& message) {
+  const auto result = engine.executor.evaluate(batch);
+  ASSERT_FALSE(result.ok()) << message;
+  EXPECT_EQ(result.error().kind, ErrorKind::invalid);
+  EXPECT_EQ(result.error().message, message);
+}
+
+TEST(Executor, ARefusedBatchChangesNothing) {
+  Engine engine(tiny("llama-llama3.gguf"), 20, 2);
+  KvCache cache = engine.cache(16);
+  const BatchToken good{&cache, 5, true};
+  const std::vector<BatchToken> start = {{&cache, 1, false}, {&cache, 2, false}};
+  ASSERT_TRUE(engine.executor.evaluate(start).ok());
+  expect_refused(engine, {}, "a batch of 0 tokens is not in 1..20");
+  expect_refused(engine, std::vector<BatchToken>(21, good), "a batch of 21 tokens is not in 1..20");
+  expect_refused(engine, {good, {&cache, 300, false}}, "token id 300 is not in the vocabulary of 300");
+  expect_refused(engine, {good, {&cache, -1, false}}, "token id -1 is not in the vocabulary of 300");
+  expect_refused(engine, std::vector<BatchToken>(15, {&cache, 5, false}), "the context of 16 tokens is full");
+  expect_refused(engine, {good, good, good}, "3 tokens ask for logits, at most 2 can");
+  EXPECT_EQ(cache.length(), 2);
+  const auto logits = engine.executor.evaluate(std::span(&good, 1));
+  ASSERT_TRUE(logits.ok());
+  const std::vector<float> after(logits->row(0).begin(), logits->row(0).end());
+  Engine fresh(tiny("llama-llama3.gguf"), 20, 2);
+  KvCache other = fresh.cache(16);
+  const std::vector<BatchToken> whole = {{&other, 1, false}, {&other, 2, false}, {&other, 5, true}};
+  const auto expected = fresh.executor.evaluate(whole);
+  ASSERT_TRUE(expected.ok());
+  EXPECT_EQ(after, std::vector<float>(expected->row(0).begin(), expected->row(0).end()));
+}
+
+TEST(KvCache, BoundsAndLayout) {
+  Engine engine(tiny("llama-llama3.gguf"), 1, 1);
+  const Hyperparameters& h = engine.model.hyperparameters();
+  for (const std::int64_t bad : {std::int64_t{0}, std::int64_t{-1}, (std::int64_t{1} << 30) + 1}) {
+    const auto cache = KvCache::create(h, bad);
+    ASSERT_FALSE(cache.ok()) << bad;
+    EXPECT_EQ(cache.error().kind, ErrorKind::invalid);
+    EXPECT_EQ(cache.error().message, fmt::format("a context of {} tokens is not in 1..1073741824", bad));
+  }
+  for (const CacheType type : {CacheType::f16, CacheType::f32}) {
+    auto cache = KvCache::create(h, 17, type);
+    ASSERT_TRUE(cache.ok());
+    EXPECT_EQ(cache->capacity(), 32);
+    const std::uint64_t element = type == CacheType::f16 ? 2 : 4;
+    EXPECT_EQ(KvCache::bytes_for(h, 17, type), 32u * 2 * 2 * (16 + 16) * element);
+    const auto* base = static_cast<const std::uint8_t*>(cache->keys(0, 0));
+    EXPECT_EQ(static_cast<const std::uint8_t*>(cache->values(1, 1)) - base,
+              static_cast<std::ptrdiff_t>(32 * (3 * 32 + 16) * element));
+    cache->extend(32);
+    cache->truncate(3);
+    EXPECT_EQ(cache->length(), 3);
+    EXPECT_DEATH(cache->truncate(4), "length_");
+    EXPECT_DEATH(cache->extend(30), "capacity_");
   }
 }
 
