@@ -85,9 +85,10 @@ Result<std::string> resolve_model(std::string_view name_or_path) {
   if (find_in_catalogue(wanted) != nullptr) {
     return fail(ErrorKind::not_found, "{}: not pulled yet; run: checkbit pull {}", wanted, wanted);
   }
+  if (fs::exists(wanted, ignored)) return wanted;
   return fail(ErrorKind::not_found,
-              "{}: no such model (pulled: {}; checkbit pull NAME fetches: {}; a file is given as a "
-              "path with '/' or .gguf)",
+              "{}: no such model (pulled: {}; checkbit pull NAME fetches: {}; no file of "
+              "that name)",
               gguf_layout::quoted(wanted), names_of(models), catalogue_names());
 }
 

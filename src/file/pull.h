@@ -51,7 +51,8 @@ struct CachedModel {
 Result<std::string> models_folder();
 /// By name; empty when the folder is missing.
 std::vector<CachedModel> cached_models();
-/// A path when the argument contains '/' or ends in .gguf, else the path of a pulled model. Errors:
+/// A path when the argument contains '/' or ends in .gguf, else the path of a pulled model, else a
+/// file of that name in the current folder unless the catalogue has the name. Errors:
 /// not_found; the message lists the pulled names and the catalogue and says how to pull.
 Result<std::string> resolve_model(std::string_view name_or_path);
 

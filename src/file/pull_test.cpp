@@ -505,6 +505,13 @@ TEST_F(PullTest, ResolveNamesWhatThereIs) {
               HasSubstr("pulled: none; checkbit pull NAME fetches: smollm2"));
   EXPECT_EQ(resolve_model("./gone.gguf").error().message, "./gone.gguf: no such file");
   EXPECT_EQ(*resolve_model(folder_ + "/content"), folder_ + "/content");
+  // A file in the current folder needs no "./".
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(folder_);
+  const auto plain = resolve_model("content");
+  std::filesystem::current_path(before);
+  ASSERT_TRUE(plain.ok()) << plain.error().message;
+  EXPECT_EQ(*plain, "content");
 }
 
 }  // namespace
