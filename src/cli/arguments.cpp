@@ -71,8 +71,9 @@ std::string objection(const Flag& flag, const std::string& value) {
 }
 
 Error unknown_words(const Command& command, const std::vector<std::string>& words) {
-  const std::string& word = words.front();
-  if (word.size() < 2 || word[0] != '-') {
+  const bool after_mark = words.front() == "--" && words.size() > 1;
+  const std::string& word = words[after_mark ? 1 : 0];
+  if (after_mark || word.size() < 2 || word[0] != '-') {
     return fail(ErrorKind::invalid, "{}: unexpected argument '{}'{}", command.name, word,
                 command.positionals.empty() ? ": it takes none" : "");
   }
@@ -156,7 +157,9 @@ Result<Arguments> parse_arguments(const Command& command, std::span<const std::s
   } catch (const CLI::Error& error) {
     return fail(ErrorKind::invalid, "{}: {}", command.name, error.what());
   }
-  if (const auto rest = app.remaining(); !rest.empty()) return unknown_words(command, rest);
+  // The parser leaves the mark that ends the flags among what it did not use.
+  const auto rest = app.remaining();
+  if (!rest.empty() && rest != std::vector<std::string>{"--"}) return unknown_words(command, rest);
 
   Arguments arguments;
   arguments.command_ = &command;

@@ -175,6 +175,12 @@ TEST_F(CliFiles, WhatIsNoModelIsOneLine) {
   expect_one_line_error(run_in_process({"inspect", path("pipe.gguf")}), "pipe");
 }
 
+TEST_F(CliFiles, NamesAfterTheMarkAreNoFlags) {
+  expect_one_line_error(run_in_process({"inspect", "--", "-none.gguf"}),
+                        "-none.gguf: no such file");
+  expect_usage_error(run_in_process({"inspect", "a", "--", "--json"}), "unexpected argument");
+}
+
 TEST_F(CliFiles, ControlCharactersOfNamesDoNotReachTheTerminal) {
   const CliResult result = run_in_process({"inspect", path("a\x1b[2Jb\nc.gguf")});
   expect_one_line_error(result, "c.gguf");
