@@ -61,6 +61,7 @@ Result<std::vector<TokenId>> prompt_tokens(const Arguments& arguments, const Ses
   if (arguments.has("--file")) {
     CB_TRY(prompt, read_text_input(arguments.text("--file"), console));
   }
+  if (!arguments.has("--raw")) note_missing_template(session, console);
   if (arguments.has("--raw") || session.chat_template_source() == nullptr) {
     return session.tokenizer().encode(prompt);
   }

@@ -52,6 +52,11 @@ Result<Session> open_session(const std::string& model, const SessionOptions& opt
   return session;
 }
 
+void note_missing_template(const Session& session, Console& console) {
+  if (session.chat_template_source() != nullptr) return;
+  console.note("the model has no chat template: it continues the prompt as plain text");
+}
+
 std::string model_name(const std::string& path) {
   return std::filesystem::path(path).stem().string();
 }

@@ -18,6 +18,8 @@ SessionOptions session_options(const Arguments& arguments, const Console& consol
 Result<Session> open_session(const std::string& model, const SessionOptions& options,
                              Console& console);
 
+/// Says that `run` and `chat` pass the prompt on as it is.
+void note_missing_template(const Session& session, Console& console);
 /// "smollm2-135m" for /a/b/smollm2-135m.gguf
 std::string model_name(const std::string& path);
 /// Most memory the process has had so far, in bytes.
