@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <clocale>
 #include <cstdio>
 #include <ctime>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/engine_flags.h"
+#include "cli/interrupt.h"
 #include "cli/sampler_flags.h"
 #include "report/text.h"
 #include "run/generate.h"
@@ -22,6 +24,8 @@ namespace checkbit {
 namespace {
 
 constexpr const char* kPrompt = "> ";
+constexpr std::string_view kChatCommands =
+    "/reset starts over, /quit or Ctrl-D leaves, Ctrl-C stops an answer";
 
 /// Lines from the terminal with editing and history, or from any stream.
 class LineReader {
@@ -29,6 +33,8 @@ class LineReader {
   explicit LineReader(Console& console) : console_(console) {
     // Editing needs the real terminal: tests and pipes give another stream.
     if (!console.in_terminal.is_terminal || isatty(STDIN_FILENO) != 1) return;
+    // Without a UTF-8 locale the editor drops every character beyond ASCII.
+    if (std::setlocale(LC_CTYPE, "C.UTF-8") == nullptr) std::setlocale(LC_CTYPE, "");
     history_.reset(history_init());
     HistEvent event;
     history(history_.get(), &event, H_SETSIZE, 200);
@@ -47,7 +53,10 @@ class LineReader {
     }
     int count = 0;
     const char* text = el_gets(editor_.get(), &count);
-    if (text == nullptr || count <= 0) return false;
+    if (text == nullptr || count <= 0) {
+      console_.out << "\n";  // the shell's prompt begins a line of its own
+      return false;
+    }
     line.assign(text, static_cast<std::size_t>(count));
     if (line.ends_with('\n')) line.pop_back();
     HistEvent event;
@@ -145,31 +154,47 @@ Status print_answer(Conversation& conversation, const std::string& question, Con
   return {};
 }
 
+/// At a terminal an answer that fails or is stopped does not end the conversation.
+Status answer_line(Conversation& conversation, const std::string& line, Console& console) {
+  const Status answered = print_answer(conversation, line, console);
+  const bool stopped = cancel_requested();
+  if (stopped && (termination_requested() || !console.in_terminal.is_terminal)) {
+    return cancelled_error();
+  }
+  if (!console.in_terminal.is_terminal) return answered;
+  clear_cancel();  // a second Ctrl-C ends the program at once: not while a line is being edited
+  if (answered.ok()) return {};
+  console.out << "\n" << std::flush;
+  if (!stopped) console.err << "checkbit: " << clean_line(answered.error().message) << "\n";
+  return {};
+}
+
 Status check(const Arguments& arguments) { return check_sampler_flags(arguments); }
 
 Status run(const Arguments& arguments, Console& console) {
   CB_TRY(Session session,
          open_session(arguments.text("MODEL"), session_options(arguments, console), console));
+  note_missing_template(session, console);
   Conversation conversation(session, arguments.text("--system"), generate_options(arguments));
   if (console.in_terminal.is_terminal) {
     console.note(fmt::format("{}, {} tokens of context", model_name(session.file().path()),
                              session.context_tokens()));
-    console.note("/reset starts over, /quit or Ctrl-D leaves, Ctrl-C stops an answer");
+    console.note(kChatCommands);
   }
   LineReader reader(console);
   for (std::string line; reader.read(line);) {
     if (line == "/quit" || line == "/exit") break;
+    if (line == "/help") {
+      console.note(kChatCommands);
+      continue;
+    }
     if (line == "/reset") {
       conversation.reset();
       console.note("started over");
       continue;
     }
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    clear_cancel();
-    const Status answered = print_answer(conversation, line, console);
-    // Ctrl-C before the first word ends the answer, not the conversation.
-    if (!answered.ok() && !cancel_requested()) return answered;
-    if (!answered.ok()) console.out << "\n";
+    CB_TRY_STATUS(answer_line(conversation, line, console));
   }
   console.in.clear();
   return {};
@@ -192,9 +217,9 @@ const Command chat_command = {
     .group = "Models",
     .summary = "talk with a model",
     .description =
-        "A conversation in the terminal, with line editing and history. Ctrl-C stops an answer, "
-        "Ctrl-D or "
-        "/quit leaves, /reset starts over. From a pipe every line is one question.",
+        "A conversation in the terminal, with line editing and history. Ctrl-C stops an answer; at "
+        "the prompt it leaves, as Ctrl-D and /quit do. /reset starts over. From a pipe every line "
+        "is one question.",
     .positionals = {{.name = "MODEL",
                      .kind = ValueKind::model,
                      .help = "a GGUF file or a pulled name"}},

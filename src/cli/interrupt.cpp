@@ -10,12 +10,17 @@
 namespace checkbit {
 namespace {
 
-void on_interrupt(int) {
+volatile std::sig_atomic_t terminated = 0;
+
+void on_interrupt(int signal) {
+  if (signal == SIGTERM) terminated = 1;
   if (cancel_requested()) _exit(kExitStopped);
   request_cancel();
 }
 
 }  // namespace
+
+bool termination_requested() { return terminated != 0; }
 
 void install_interrupt_handlers() {
   struct sigaction action {};
