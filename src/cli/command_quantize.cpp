@@ -113,10 +113,16 @@ Result<Planned> plan_for_budget(const Arguments& arguments, const Job& job, Cons
   }
   CB_TRY_STATUS(check_budget(job.source, budget));
   Planned planned;
-  CB_TRY(planned.calibration, calibrate(session, job.text));
-  CB_TRY(BudgetPlan plan, plan_budget(job.source, *planned.calibration, budget, session.pool()));
-  planned.plan = std::move(plan.plan);
-  planned.predicted = plan.predicted_divergence;
+  const std::uint64_t own_bytes =
+      arguments.has("--fit") ? source.resident_bytes() : source.file_bytes();
+  if (own_bytes + budget.fixed_bytes <= budget.bytes) {
+    CB_TRY(planned.plan, plan_copy(job.source));  // nothing to choose, nothing to measure
+  } else {
+    CB_TRY(planned.calibration, calibrate(session, job.text));
+    CB_TRY(BudgetPlan plan, plan_budget(job.source, *planned.calibration, budget, session.pool()));
+    planned.plan = std::move(plan.plan);
+    planned.predicted = plan.predicted_divergence;
+  }
   if (arguments.has("--fit")) {
     planned.promised_bytes = memory.fixed_bytes() +
                              activation_bytes(planned.plan, memory.batch_tokens) +
@@ -224,6 +230,9 @@ Status print_plan(const Arguments& arguments, const Job& job, const Planned& pla
       make_record(console, "bits_per_weight", planned.plan.bits_per_weight(), "bits"),
       make_record(console, "tensor_bytes", static_cast<double>(planned.plan.file_bytes()),
                   "bytes")};
+  if (planned.promised_bytes)
+    records.push_back(make_record(console, "peak_bytes_promised",
+                                  static_cast<double>(*planned.promised_bytes), "bytes"));
   if (planned.predicted)
     records.push_back(make_record(console, "kl_divergence_predicted", *planned.predicted, "nats"));
   if (arguments.has("--json")) {
