@@ -52,6 +52,11 @@ Status Executor::allocate() {
   }
   ropes_.emplace_back(h.rope, model_->vector(Role::rope_factors));
   if (h.sliding_window > 0) ropes_.emplace_back(h.local_rope, nullptr);
+  for (const Rope& rope : ropes_) {
+    if (rope.usable()) continue;
+    return fail(ErrorKind::corrupt, "the rotary frequencies are not finite; metadata keys {}.rope.* or tensor {} are damaged",
+                model_->architecture().name, role_info(Role::rope_factors).pattern);
+  }
   const std::size_t table_floats = ropes_.size() * static_cast<std::size_t>(max_batch_ * 2 * ropes_[0].pairs());
   CB_TRY(rope_tables_, AlignedBuffer::allocate(table_floats * sizeof(float), "rotary tables"));
   score_scratch_.resize(static_cast<std::size_t>(pool_->size()));
@@ -130,10 +135,8 @@ void Executor::place_tokens(std::span<const BatchToken> batch) {
   positions_.clear();
   caches_.clear();
   tokens_.clear();
-  std::int64_t furthest = 0;
   for (const BatchToken& b : batch) {
     positions_.push_back(b.sequence->length());
-    furthest = std::max(furthest, b.sequence->length());
     b.sequence->extend(1);
     caches_.push_back(b.sequence);
     tokens_.push_back(b.token);
@@ -145,20 +148,30 @@ void Executor::place_tokens(std::span<const BatchToken> batch) {
       ropes_[r].table(positions_[t], table, table + pairs);
     }
   }
-  if (furthest + 64 > score_capacity_) score_capacity_ = padded(std::max<std::int64_t>(furthest + 64, 2 * score_capacity_));
+}
+
+/// Room for the scores of the longest sequence, before anything changes.
+Status Executor::reserve_scores(std::span<const BatchToken> batch) {
+  const Hyperparameters& h = model_->hyperparameters();
+  std::int64_t furthest = 0;
+  for (const BatchToken& b : batch) furthest = std::max(furthest, b.sequence->length());
+  const std::int64_t needed = furthest + static_cast<std::int64_t>(batch.size()) + 64;
+  if (needed > score_capacity_) score_capacity_ = padded(std::max(needed, 2 * score_capacity_));
+  const auto bytes = static_cast<std::size_t>(score_capacity_ * (h.heads / h.key_value_heads)) * sizeof(float);
+  for (AlignedBuffer& scratch : score_scratch_) {
+    if (scratch.size() >= bytes) continue;
+    CB_TRY(scratch, AlignedBuffer::allocate(bytes, "attention scores"));
+  }
+  return {};
 }
 
 Result<LogitsView> Executor::evaluate(std::span<const BatchToken> batch) {
   std::int64_t n_logits = 0;
   CB_TRY_STATUS(check_batch(batch, n_logits));
   const FloatEnvironment environment;
+  CB_TRY_STATUS(reserve_scores(batch));
   place_tokens(batch);
   const Hyperparameters& h = model_->hyperparameters();
-  const auto score_bytes = static_cast<std::size_t>(score_capacity_ * (h.heads / h.key_value_heads)) * sizeof(float);
-  for (AlignedBuffer& scratch : score_scratch_) {
-    if (scratch.size() >= score_bytes) continue;
-    CB_TRY(scratch, AlignedBuffer::allocate(score_bytes, "attention scores"));
-  }
   const Architecture& architecture = model_->architecture();
   n_tokens_ = static_cast<std::int64_t>(batch.size());
   run_steps(architecture.prologue, -1);

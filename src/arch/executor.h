@@ -88,6 +88,7 @@ class Executor {
   Status allocate();
   Status allocate_quantized();
   Status check_batch(std::span<const BatchToken> batch, std::int64_t& n_logits) const;
+  Status reserve_scores(std::span<const BatchToken> batch);
   void place_tokens(std::span<const BatchToken> batch);
   void run_steps(std::span<const Step> steps, std::int64_t layer);
   void run_step(const Step& step, std::int64_t layer);

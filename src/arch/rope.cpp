@@ -39,6 +39,12 @@ Rope::Rope(const RopeParameters& p, const float* factors) : frequencies_(static_
   if (p.yarn) amplitude_ *= 1.0 + 0.1 * canonical_log(p.yarn_factor);
 }
 
+bool Rope::usable() const {
+  constexpr double kLargestFrequency = 1e6;  // times 2^30 positions: angles that canonical_sincos takes
+  return std::isfinite(amplitude_) &&
+         std::ranges::all_of(frequencies_, [](double f) { return std::abs(f) <= kLargestFrequency; });
+}
+
 void Rope::table(std::int64_t position, float* cosines, float* sines) const {
   for (std::size_t i = 0; i < frequencies_.size(); ++i) {
     double sine = 0;

@@ -19,7 +19,9 @@ class Rope {
   Rope(const RopeParameters& parameters, const float* factors);
 
   std::int64_t pairs() const { return static_cast<std::int64_t>(frequencies_.size()); }
-  /// cosines and sines [pairs()] at a position, times the amplitude.
+  /// False when metadata or factors made a frequency or the amplitude that no angle can follow.
+  bool usable() const;
+  /// Precondition: usable(). cosines and sines [pairs()] at a position, times the amplitude.
   void table(std::int64_t position, float* cosines, float* sines) const;
 
  private:

@@ -112,7 +112,11 @@ Result<Generation> generate(Session& session, std::span<const TokenId> prompt, c
       g.reason = StopReason::cancelled;
       break;
     }
-    CB_TRY_STATUS(session.evaluate({&next, 1}, Logits::last, take));
+    if (auto status = session.evaluate({&next, 1}, Logits::last, take); !status) {
+      if (!cancel_requested()) return status.error();
+      g.reason = StopReason::cancelled;
+      break;
+    }
   }
   g.generation_seconds = seconds_since(start);
   if (g.reason != StopReason::stop_string) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <unordered_map>
 
 #include "base/canonical_math.h"
@@ -9,6 +10,9 @@
 
 namespace checkbit {
 namespace {
+
+/// Differences of clamped logits stay finite.
+constexpr float kLargestLogit = 1e30f;
 
 Status check_range(const char* name, double value, double low, double high) {
   if (value >= low && value <= high) return {};  // false for NaN
@@ -54,11 +58,17 @@ TokenId Sampler::sample(std::span<const float> logits, std::span<const TokenId> 
     if (penalizes) apply_penalties(history);
     logits = adjusted_;
   }
-  if (options_.temperature == 0.0f) {
-    return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-  }
+  // A hostile model can make NaN and infinities: NaN counts as impossible, so that order stays total.
   candidates_.clear();
-  for (std::size_t i = 0; i < logits.size(); ++i) candidates_.push_back({logits[i], static_cast<TokenId>(i)});
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const float logit = std::isnan(logits[i]) ? -std::numeric_limits<float>::infinity() : logits[i];
+    candidates_.push_back({std::clamp(logit, -kLargestLogit, kLargestLogit), static_cast<TokenId>(i)});
+  }
+  if (options_.temperature == 0.0f) {
+    return std::max_element(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) {
+             return a.logit < b.logit;
+           })->id;
+  }
   keep_top_k();
   softmax();
   keep_top_p();
