@@ -9,7 +9,9 @@ namespace checkbit {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// Holds back text that may be the beginning of a stop string.
 class StopFilter {
@@ -59,23 +61,30 @@ class StopFilter {
 
 std::string_view to_string(StopReason reason) {
   switch (reason) {
-    case StopReason::end_of_generation: return "end_of_generation";
-    case StopReason::stop_string: return "stop_string";
-    case StopReason::token_limit: return "token_limit";
-    case StopReason::context_full: return "context_full";
-    case StopReason::cancelled: return "cancelled";
+    case StopReason::end_of_generation:
+      return "end_of_generation";
+    case StopReason::stop_string:
+      return "stop_string";
+    case StopReason::token_limit:
+      return "token_limit";
+    case StopReason::context_full:
+      return "context_full";
+    case StopReason::cancelled:
+      return "cancelled";
   }
   return "unknown";
 }
 
-Result<Generation> generate(Session& session, std::span<const TokenId> prompt, const GenerateOptions& options,
-                            const TextCallback& on_text) {
+Result<Generation> generate(Session& session, std::span<const TokenId> prompt,
+                            const GenerateOptions& options, const TextCallback& on_text) {
   if (prompt.empty()) return fail(ErrorKind::invalid, "the prompt has no tokens; give some text");
   for (const std::string& stop : options.stop) {
     if (stop.empty()) return fail(ErrorKind::invalid, "a stop string is empty");
   }
   const Tokenizer& tokenizer = session.tokenizer();
-  CB_TRY(Sampler sampler, Sampler::create(options.sampler, static_cast<std::size_t>(session.model().hyperparameters().vocabulary)));
+  CB_TRY(Sampler sampler,
+         Sampler::create(options.sampler,
+                         static_cast<std::size_t>(session.model().hyperparameters().vocabulary)));
   Generation g;
   g.prompt_tokens = prompt.size();
   LogitsHash hash;

@@ -1,8 +1,8 @@
 // Generating text: prompt in, tokens out, one callback per piece of whole characters.
 //
 // What: evaluates the prompt, then samples and evaluates token by token until an end token, a stop
-//   string, the token limit, the end of the context or a cancel. Stop strings are cut from the text,
-//   also when they arrive over several tokens.
+//   string, the token limit, the end of the context or a cancel. Stop strings are cut from the
+//   text, also when they arrive over several tokens.
 // Errors: those of Session::evaluate and Sampler::create; a cancel is not an error but a reason.
 // Threads: one generation per session at a time.
 #pragma once
@@ -22,26 +22,27 @@ enum class StopReason { end_of_generation, stop_string, token_limit, context_ful
 std::string_view to_string(StopReason reason);
 
 struct GenerateOptions {
-  std::int64_t max_tokens = 256;   ///< 0: only evaluate the prompt
-  std::vector<std::string> stop;   ///< not empty strings
+  std::int64_t max_tokens = 256;  ///< 0: only evaluate the prompt
+  std::vector<std::string> stop;  ///< not empty strings
   SamplerOptions sampler;
-  bool ignore_end = false;         ///< go on after an end token (benchmarks)
+  bool ignore_end = false;  ///< go on after an end token (benchmarks)
 };
 
 struct Generation {
-  std::string text;                ///< without stop string and end token
-  std::vector<TokenId> tokens;     ///< generated ids, end token included
+  std::string text;             ///< without stop string and end token
+  std::vector<TokenId> tokens;  ///< generated ids, end token included
   StopReason reason = StopReason::token_limit;
   std::size_t prompt_tokens = 0;
   double prompt_seconds = 0;
-  double generation_seconds = 0;   ///< of the tokens after the first
-  std::string logits_hash;         ///< over all logits computed
+  double generation_seconds = 0;  ///< of the tokens after the first
+  std::string logits_hash;        ///< over all logits computed
 };
 
 using TextCallback = std::function<void(std::string_view)>;
 
-/// Continues the session's sequence with `prompt` (not empty). `history` of the sampler starts with it.
-Result<Generation> generate(Session& session, std::span<const TokenId> prompt, const GenerateOptions& options,
-                            const TextCallback& on_text = {});
+/// Continues the session's sequence with `prompt` (not empty). `history` of the sampler starts with
+/// it.
+Result<Generation> generate(Session& session, std::span<const TokenId> prompt,
+                            const GenerateOptions& options, const TextCallback& on_text = {});
 
 }  // namespace checkbit

@@ -31,7 +31,8 @@ Result<Sampler> Sampler::create(const SamplerOptions& options, std::size_t vocab
   CB_TRY_STATUS(check_range("frequency penalty", options.frequency_penalty, -100, 100));
   for (const auto& [id, bias] : options.logit_bias) {
     if (id < 0 || static_cast<std::size_t>(id) >= vocabulary) {
-      return fail(ErrorKind::invalid, "logit bias: token id {} is not in the vocabulary of {}", id, vocabulary);
+      return fail(ErrorKind::invalid, "logit bias: token id {} is not in the vocabulary of {}", id,
+                  vocabulary);
     }
     CB_TRY_STATUS(check_range("logit bias", bias, -1e6, 1e6));
   }
@@ -39,7 +40,8 @@ Result<Sampler> Sampler::create(const SamplerOptions& options, std::size_t vocab
 }
 
 void Sampler::apply_penalties(std::span<const TokenId> history) {
-  const auto window = std::min(history.size(), static_cast<std::size_t>(std::max(options_.penalty_window, 0)));
+  const auto window =
+      std::min(history.size(), static_cast<std::size_t>(std::max(options_.penalty_window, 0)));
   std::unordered_map<TokenId, int> counts;
   for (const TokenId id : history.last(window)) ++counts[id];
   for (const auto& [id, count] : counts) {
@@ -49,25 +51,29 @@ void Sampler::apply_penalties(std::span<const TokenId> history) {
   }
 }
 
-TokenId Sampler::sample(std::span<const float> logits, std::span<const TokenId> history, std::uint64_t position) {
+TokenId Sampler::sample(std::span<const float> logits, std::span<const TokenId> history,
+                        std::uint64_t position) {
   const bool penalizes = options_.repetition_penalty != 1.0f || options_.presence_penalty != 0.0f ||
                          options_.frequency_penalty != 0.0f;
   if (penalizes || !options_.logit_bias.empty()) {
     adjusted_.assign(logits.begin(), logits.end());
-    for (const auto& [id, bias] : options_.logit_bias) adjusted_[static_cast<std::size_t>(id)] += bias;
+    for (const auto& [id, bias] : options_.logit_bias)
+      adjusted_[static_cast<std::size_t>(id)] += bias;
     if (penalizes) apply_penalties(history);
     logits = adjusted_;
   }
-  // A hostile model can make NaN and infinities: NaN counts as impossible, so that order stays total.
+  // A hostile model can make NaN and infinities: NaN counts as impossible, so that order stays
+  // total.
   candidates_.clear();
   for (std::size_t i = 0; i < logits.size(); ++i) {
     const float logit = std::isnan(logits[i]) ? -std::numeric_limits<float>::infinity() : logits[i];
-    candidates_.push_back({std::clamp(logit, -kLargestLogit, kLargestLogit), static_cast<TokenId>(i)});
+    candidates_.push_back(
+        {std::clamp(logit, -kLargestLogit, kLargestLogit), static_cast<TokenId>(i)});
   }
   if (options_.temperature == 0.0f) {
-    return std::max_element(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) {
-             return a.logit < b.logit;
-           })->id;
+    return std::max_element(candidates_.begin(), candidates_.end(),
+                            [](const auto& a, const auto& b) { return a.logit < b.logit; })
+        ->id;
   }
   keep_top_k();
   softmax();
@@ -91,13 +97,17 @@ void Sampler::keep_top_k() {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
   };
   if (options_.top_k > 0 && static_cast<std::size_t>(options_.top_k) < candidates_.size()) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + options_.top_k, candidates_.end(), likelier);
+    std::nth_element(candidates_.begin(), candidates_.begin() + options_.top_k, candidates_.end(),
+                     likelier);
     candidates_.resize(static_cast<std::size_t>(options_.top_k));
   } else {
-    const float best = std::max_element(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) {
-                         return a.logit < b.logit;
-                       })->logit;
-    std::erase_if(candidates_, [&](const Candidate& c) { return c.logit < best - 42.0f * options_.temperature; });
+    const float best =
+        std::max_element(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) {
+          return a.logit < b.logit;
+        })->logit;
+    std::erase_if(candidates_, [&](const Candidate& c) {
+      return c.logit < best - 42.0f * options_.temperature;
+    });
   }
   std::sort(candidates_.begin(), candidates_.end(), likelier);
 }
@@ -106,7 +116,8 @@ void Sampler::softmax() {
   probabilities_.clear();
   double total = 0;
   for (const Candidate& c : candidates_) {
-    const double p = canonical_exp((double{c.logit} - double{candidates_[0].logit}) / double{options_.temperature});
+    const double p = canonical_exp((double{c.logit} - double{candidates_[0].logit}) /
+                                   double{options_.temperature});
     probabilities_.push_back(p);
     total += p;
   }
@@ -116,7 +127,8 @@ void Sampler::softmax() {
 void Sampler::keep_top_p() {
   double reached = 0;
   std::size_t kept = 0;
-  while (kept < probabilities_.size() && (kept == 0 || reached < double{options_.top_p})) reached += probabilities_[kept++];
+  while (kept < probabilities_.size() && (kept == 0 || reached < double{options_.top_p}))
+    reached += probabilities_[kept++];
   probabilities_.resize(kept);
 }
 

@@ -5,7 +5,8 @@
 // Determinism: the same seed, position and logits give the same token on every machine; ties go to
 //   the smaller id. Random numbers are counter-based: draw i of a seed needs no earlier draw.
 // Errors: invalid options (by name).
-// Reference: nucleus sampling (arXiv 1904.09751), min-p (2407.01082), repetition penalty (1909.05858),
+// Reference: nucleus sampling (arXiv 1904.09751), min-p (2407.01082), repetition penalty
+// (1909.05858),
 //   Squares (2004.06278).
 // Threads: one sampler per thread.
 #pragma once
@@ -28,7 +29,7 @@ struct SamplerOptions {
   float repetition_penalty = 1.0f;  ///< 1: off; divides positive and multiplies negative logits
   float presence_penalty = 0.0f;
   float frequency_penalty = 0.0f;
-  int penalty_window = 64;          ///< tokens looked back on
+  int penalty_window = 64;  ///< tokens looked back on
   std::vector<std::pair<TokenId, float>> logit_bias;
   std::uint64_t seed = 0;
 };
@@ -39,7 +40,8 @@ class Sampler {
   static Result<Sampler> create(const SamplerOptions& options, std::size_t vocabulary);
 
   /// `history`: prompt and generated tokens, newest last. `position` numbers the draw.
-  TokenId sample(std::span<const float> logits, std::span<const TokenId> history, std::uint64_t position);
+  TokenId sample(std::span<const float> logits, std::span<const TokenId> history,
+                 std::uint64_t position);
 
  private:
   struct Candidate {

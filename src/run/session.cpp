@@ -20,9 +20,13 @@ LogitsHash::~LogitsHash() = default;
 LogitsHash::LogitsHash(LogitsHash&&) noexcept = default;
 LogitsHash& LogitsHash::operator=(LogitsHash&&) noexcept = default;
 
-void LogitsHash::update(std::span<const float> row) { XXH3_64bits_update(&state_->xxh, row.data(), row.size_bytes()); }
+void LogitsHash::update(std::span<const float> row) {
+  XXH3_64bits_update(&state_->xxh, row.data(), row.size_bytes());
+}
 
-std::string LogitsHash::hex() const { return fmt::format("{:016x}", XXH3_64bits_digest(&state_->xxh)); }
+std::string LogitsHash::hex() const {
+  return fmt::format("{:016x}", XXH3_64bits_digest(&state_->xxh));
+}
 
 /// Members in order of construction: each refers to those before it.
 struct Session::Impl {
@@ -57,27 +61,34 @@ Result<Session> Session::open(const std::string& path, const SessionOptions& opt
   auto tokenizer = Tokenizer::create(impl->file->metadata());
   if (!tokenizer) return named(tokenizer.error());
   impl->tokenizer = *std::move(tokenizer);
-  if (const auto source = impl->file->metadata().get_string("tokenizer.chat_template")) impl->template_source = *source;
-  impl->pool = std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : usable_processors());
+  if (const auto source = impl->file->metadata().get_string("tokenizer.chat_template"))
+    impl->template_source = *source;
+  impl->pool =
+      std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : usable_processors());
   {
     Progress progress("loading", impl->file->size_bytes(), "bytes");
-    CB_TRY(impl->model, Model::load(*impl->file, {options.repack, options.activations}, *impl->pool,
-                                    [&](std::uint64_t done, std::uint64_t) { progress.set(done); }));
+    CB_TRY(impl->model,
+           Model::load(*impl->file, {options.repack, options.activations}, *impl->pool,
+                       [&](std::uint64_t done, std::uint64_t) { progress.set(done); }));
   }
   const Hyperparameters& h = impl->model->hyperparameters();
   if (static_cast<std::int64_t>(impl->tokenizer->size()) > h.vocabulary) {
-    return fail(ErrorKind::corrupt, "{}: the tokenizer has {} tokens, tensor token_embd.weight has rows for {}", path,
+    return fail(ErrorKind::corrupt,
+                "{}: the tokenizer has {} tokens, tensor token_embd.weight has rows for {}", path,
                 impl->tokenizer->size(), h.vocabulary);
   }
   std::int64_t context = options.context_tokens;
   if (context == 0) context = std::min(h.context_length, kDefaultContext);
   if (context < 1 || context > h.context_length) {
-    return fail(ErrorKind::invalid, "{}: a context of {} tokens is not in 1..{}, what the model was trained for", path,
+    return fail(ErrorKind::invalid,
+                "{}: a context of {} tokens is not in 1..{}, what the model was trained for", path,
                 context, h.context_length);
   }
-  const CacheType cache_type = options.activations == ActivationMode::f32 ? CacheType::f32 : CacheType::f16;
+  const CacheType cache_type =
+      options.activations == ActivationMode::f32 ? CacheType::f32 : CacheType::f16;
   CB_TRY(impl->cache, KvCache::create(h, context, cache_type));
-  const std::int64_t batch = std::clamp<std::int64_t>(options.batch_tokens, 1, std::max<std::int64_t>(context, 1));
+  const std::int64_t batch =
+      std::clamp<std::int64_t>(options.batch_tokens, 1, std::max<std::int64_t>(context, 1));
   CB_TRY(impl->executor, Executor::create(*impl->model, kernels_for(impl->isa), *impl->pool, batch,
                                           std::clamp<std::int64_t>(options.max_logits, 1, batch)));
   return Session(std::move(impl));
@@ -86,7 +97,9 @@ Result<Session> Session::open(const std::string& path, const SessionOptions& opt
 const ModelFile& Session::file() const { return *impl_->file; }
 const Model& Session::model() const { return *impl_->model; }
 const Tokenizer& Session::tokenizer() const { return *impl_->tokenizer; }
-const std::string* Session::chat_template_source() const { return impl_->template_source ? &*impl_->template_source : nullptr; }
+const std::string* Session::chat_template_source() const {
+  return impl_->template_source ? &*impl_->template_source : nullptr;
+}
 Executor& Session::executor() { return *impl_->executor; }
 ThreadPool& Session::pool() { return *impl_->pool; }
 KvCache& Session::cache() { return *impl_->cache; }
@@ -94,7 +107,9 @@ Isa Session::isa() const { return impl_->isa; }
 std::int64_t Session::context_tokens() const { return impl_->cache->capacity(); }
 
 std::uint64_t Session::planned_bytes() const {
-  return impl_->model->packed_bytes() + KvCache::bytes_for(impl_->model->hyperparameters(), impl_->cache->capacity(), impl_->cache->type()) +
+  return impl_->model->packed_bytes() +
+         KvCache::bytes_for(impl_->model->hyperparameters(), impl_->cache->capacity(),
+                            impl_->cache->type()) +
          impl_->executor->buffer_bytes();
 }
 
@@ -103,14 +118,17 @@ Status Session::evaluate(std::span<const TokenId> tokens, Logits wanted, const R
   Executor& executor = *impl_->executor;
   const std::int64_t start = cache.length();
   if (start + static_cast<std::int64_t>(tokens.size()) > cache.capacity()) {
-    return fail(ErrorKind::invalid, "{} tokens after {} do not fit into the context of {}; use --context or a shorter text",
-                tokens.size(), start, cache.capacity());
+    return fail(
+        ErrorKind::invalid,
+        "{} tokens after {} do not fit into the context of {}; use --context or a shorter text",
+        tokens.size(), start, cache.capacity());
   }
   const auto undo = [&](Error error) {
     cache.truncate(start);
     return error;
   };
-  const auto pass = static_cast<std::size_t>(wanted == Logits::all ? executor.max_logits() : executor.max_batch());
+  const auto pass = static_cast<std::size_t>(wanted == Logits::all ? executor.max_logits()
+                                                                   : executor.max_batch());
   std::vector<BatchToken> batch;
   for (std::size_t at = 0; at < tokens.size();) {
     if (cancel_requested()) return undo(cancelled_error());
@@ -118,27 +136,34 @@ Status Session::evaluate(std::span<const TokenId> tokens, Logits wanted, const R
     batch.clear();
     for (std::size_t i = at; i < at + count; ++i) {
       const bool last = i + 1 == tokens.size();
-      batch.push_back({&cache, tokens[i], wanted == Logits::all || (wanted == Logits::last && last)});
+      batch.push_back(
+          {&cache, tokens[i], wanted == Logits::all || (wanted == Logits::last && last)});
     }
     auto logits = executor.evaluate(batch);
     if (!logits) return undo(logits.error());
-    const std::size_t first = wanted == Logits::all ? at : at + count - static_cast<std::size_t>(logits->rows);
+    const std::size_t first =
+        wanted == Logits::all ? at : at + count - static_cast<std::size_t>(logits->rows);
     for (std::int64_t r = 0; r < logits->rows; ++r) {
-      if (auto status = row(first + static_cast<std::size_t>(r), logits->row(r)); !status) return undo(status.error());
+      if (auto status = row(first + static_cast<std::size_t>(r), logits->row(r)); !status)
+        return undo(status.error());
     }
     at += count;
   }
   return {};
 }
 
-Result<std::string> Session::render_chat(const nlohmann::ordered_json& messages, std::int64_t now_seconds) const {
+Result<std::string> Session::render_chat(const nlohmann::ordered_json& messages,
+                                         std::int64_t now_seconds) const {
   const std::string* source = chat_template_source();
   if (source == nullptr) {
-    return fail(ErrorKind::unsupported, "{}: the model has no chat template; use `run --raw`", impl_->file->path());
+    return fail(ErrorKind::unsupported, "{}: the model has no chat template; use `run --raw`",
+                impl_->file->path());
   }
   CB_TRY(const ChatTemplate parsed, ChatTemplate::parse(*source));
   const Tokenizer& t = *impl_->tokenizer;
-  const auto text_of = [&](std::optional<TokenId> id) { return id ? std::string(t.piece(*id, true)) : std::string(); };
+  const auto text_of = [&](std::optional<TokenId> id) {
+    return id ? std::string(t.piece(*id, true)) : std::string();
+  };
   nlohmann::ordered_json variables;
   variables["messages"] = messages;
   variables["add_generation_prompt"] = true;

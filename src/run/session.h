@@ -75,7 +75,8 @@ class Session {
   Status evaluate(std::span<const TokenId> tokens, Logits wanted, const RowCallback& row);
 
   /// The prompt that the model's template makes of messages (see ChatTemplate::render).
-  Result<std::string> render_chat(const nlohmann::ordered_json& messages, std::int64_t now_seconds) const;
+  Result<std::string> render_chat(const nlohmann::ordered_json& messages,
+                                  std::int64_t now_seconds) const;
 
  private:
   struct Impl;
