@@ -118,10 +118,11 @@ Status Session::evaluate(std::span<const TokenId> tokens, Logits wanted, const R
   Executor& executor = *impl_->executor;
   const std::int64_t start = cache.length();
   if (start + static_cast<std::int64_t>(tokens.size()) > cache.capacity()) {
+    const std::string used = start > 0 ? fmt::format(", of which {} are used", start) : "";
     return fail(
         ErrorKind::invalid,
-        "{} tokens after {} do not fit into the context of {}; use --context or a shorter text",
-        tokens.size(), start, cache.capacity());
+        "{}: {} tokens do not fit into the context of {}{}; use --context N or a shorter text",
+        impl_->file->path(), tokens.size(), cache.capacity(), used);
   }
   const auto undo = [&](Error error) {
     cache.truncate(start);
