@@ -12,12 +12,13 @@ export CHECKBIT_NO_SETUP
 
 build: setup ## build build/release/checkbit (the default)
 	@cmake --preset release >/dev/null
-	@cmake --build $(BUILD) -j $(JOBS)
+	@cmake --build $(BUILD) -j $(JOBS) --target checkbit
 
 setup: ## install the missing Debian packages of tools/packages.txt
 	@tools/setup build test
 
 test: build model ## build, fetch the 98 MB test model, run every test
+	@cmake --build $(BUILD) -j $(JOBS)
 	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -j $(JOBS)
 
 demo: build ## fetch, fit, measure and ask a small model; writes out/demo/report.html
