@@ -143,9 +143,9 @@ const Command demo_command = {
     .description = "Fetches a 98 MB model, fits it into less memory, measures what that cost on a text, asks both models "
                    "the same questions, and writes a page with the results. Takes about two minutes.",
     .flags = {{.name = "--output", .short_name = 'o', .kind = ValueKind::path, .value_name = "FOLDER", .help = "where files go", .default_value = "out/demo"},
-              {.name = "--fit", .kind = ValueKind::bytes, .value_name = "SIZE", .help = "memory that the fitted model may take", .default_value = "110MiB"},
+              {.name = "--fit", .kind = ValueKind::bytes, .value_name = "SIZE", .help = "memory that the fitted model may take", .default_value = "120MiB"},
               {.name = "--text", .kind = ValueKind::path, .value_name = "FILE", .help = "text to measure on", .default_value = "data/demo_text.txt"}},
-    .examples = {{.command = "checkbit demo"}, {.command = "checkbit demo -o /tmp/demo --fit 100MiB"}},
+    .examples = {{.command = "checkbit demo"}, {.command = "checkbit demo -o out/small --fit 100MiB"}},
     .run = run};
 
 }  // namespace checkbit

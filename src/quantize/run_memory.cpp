@@ -7,7 +7,7 @@ namespace checkbit {
 namespace {
 
 /// Pages of code and libraries first touched by loading, evaluating and printing.
-constexpr std::uint64_t kProgramCodeBytes = 2u << 20;
+constexpr std::uint64_t kProgramCodeBytes = 4u << 20;
 
 /// Values, scales and sums of one group size: as the executor allocates them.
 std::uint64_t set_bytes(std::int64_t widest, std::int64_t batch_tokens, int group) {
