@@ -8,7 +8,7 @@ JOBS ?= $(shell nproc)
 # Tests and oracles find pulled models where the programs do.
 export CHECKBIT_NO_SETUP
 
-.PHONY: build setup demo model test asan tsan fuzz check-oracles reference format install clean help
+.PHONY: build setup demo model test asan tsan clang fuzz check-oracles reference format install clean help
 
 build: setup ## build build/release/checkbit (the default)
 	@cmake --preset release >/dev/null
@@ -32,6 +32,11 @@ asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 
 tsan: ## the tests of what runs in threads under ThreadSanitizer
 	@tools/sanitize tsan
+
+clang: ## the whole tree with clang 14, and the tests of what must be the same bits
+	@tools/setup build test ci
+	@cmake --preset clang >/dev/null && cmake --build build/clang -j $(JOBS)
+	@ctest --test-dir build/clang --output-on-failure --no-tests=error -j $(JOBS) -L '^(kernels|arch|score|formats)$$'
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (60)
 	@tools/fuzz $(FUZZ_SECONDS)
