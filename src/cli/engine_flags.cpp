@@ -1,11 +1,11 @@
 #include "cli/engine_flags.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <filesystem>
 #include <utility>
 
+#include "base/resident_memory.h"
 #include "file/pull.h"
 
 namespace checkbit {
@@ -61,12 +61,6 @@ std::string model_name(const std::string& path) {
   return std::filesystem::path(path).stem().string();
 }
 
-std::uint64_t peak_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
-}
-
 Record make_record(const Console& console, std::string name, double value, std::string unit) {
   return {.name = std::move(name),
           .value = value,
@@ -88,7 +82,7 @@ std::vector<Record> session_records(const Console& console, const Session& sessi
   return {
       make_record(console, "file_bytes", static_cast<double>(session.file().size_bytes()), "bytes"),
       make_record(console, "bits_per_weight", bits_per_weight(session.file()), "bits"),
-      make_record(console, "peak_bytes", static_cast<double>(peak_bytes()), "bytes")};
+      make_record(console, "peak_bytes", static_cast<double>(peak_resident_bytes()), "bytes")};
 }
 
 }  // namespace checkbit

@@ -22,8 +22,6 @@ Result<Session> open_session(const std::string& model, const SessionOptions& opt
 void note_missing_template(const Session& session, Console& console);
 /// "smollm2-135m" for /a/b/smollm2-135m.gguf
 std::string model_name(const std::string& path);
-/// Most memory the process has had so far, in bytes.
-std::uint64_t peak_bytes();
 
 Record make_record(const Console& console, std::string name, double value, std::string unit);
 /// peak_bytes, file_bytes and bits_per_weight of a session.
