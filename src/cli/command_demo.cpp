@@ -31,11 +31,14 @@ constexpr const char* kPrompts[] = {"What is the capital of France, and what is 
 using Clock = std::chrono::steady_clock;
 
 /// Says what comes next, then runs it as a user would type it.
-Status step(Console& console, DemoStory& story, std::string_view title, const std::vector<std::string>& words) {
+Status step(Console& console, DemoStory& story, std::string_view title,
+            const std::vector<std::string>& words) {
   const std::string command = "checkbit " + shell_quote(words);
   story.commands.push_back(command);
-  console.out << "\n" << console.out_terminal.style(Style::heading, title) << "\n"
-              << console.out_terminal.style(Style::dim, "$ " + command) << "\n" << std::flush;
+  console.out << "\n"
+              << console.out_terminal.style(Style::heading, title) << "\n"
+              << console.out_terminal.style(Style::dim, "$ " + command) << "\n"
+              << std::flush;
   if (run_cli(words, console) == kExitDone) return {};
   return fail(ErrorKind::invalid, "demo: this step failed: {}", command);
 }
@@ -47,7 +50,8 @@ Result<Session> open_for_demo(const std::string& model, Console& console) {
   return open_session(model, options, console);
 }
 
-Result<std::string> answer(Session& session, const std::string& prompt, ModelFacts& facts, const Console& console) {
+Result<std::string> answer(Session& session, const std::string& prompt, ModelFacts& facts,
+                           const Console& console) {
   nlohmann::ordered_json messages = nlohmann::ordered_json::array();
   messages.push_back({{"role", "user"}, {"content", prompt}});
   CB_TRY(const std::string text, session.render_chat(messages, std::time(nullptr)));
@@ -55,24 +59,35 @@ Result<std::string> answer(Session& session, const std::string& prompt, ModelFac
   options.max_tokens = kAnswerTokens;
   options.sampler.temperature = 0;
   session.cache().truncate(0);
-  CB_TRY(const Generation g, generate(session, session.tokenizer().encode(text, {.add_special = false, .parse_special = true}), options));
-  const auto rate = [](double tokens, double seconds) { return seconds > 0 ? tokens / seconds : 0; };
-  facts.records = {make_record(console, "prompt_tokens_per_second", rate(static_cast<double>(g.prompt_tokens), g.prompt_seconds), "tokens/s"),
-                   make_record(console, "generation_tokens_per_second",
-                               rate(static_cast<double>(g.tokens.size()) - 1, g.generation_seconds), "tokens/s")};
+  CB_TRY(const Generation g,
+         generate(session,
+                  session.tokenizer().encode(text, {.add_special = false, .parse_special = true}),
+                  options));
+  const auto rate = [](double tokens, double seconds) {
+    return seconds > 0 ? tokens / seconds : 0;
+  };
+  facts.records = {
+      make_record(console, "prompt_tokens_per_second",
+                  rate(static_cast<double>(g.prompt_tokens), g.prompt_seconds), "tokens/s"),
+      make_record(console, "generation_tokens_per_second",
+                  rate(static_cast<double>(g.tokens.size()) - 1, g.generation_seconds),
+                  "tokens/s")};
   return g.text + (g.reason == StopReason::token_limit ? " ..." : "");
 }
 
-Status compare(DemoStory& story, Session& fitted, Session& original, const std::string& text_path, Console& console) {
+Status compare(DemoStory& story, Session& fitted, Session& original, const std::string& text_path,
+               Console& console) {
   CB_TRY(const std::string text, read_text_input(text_path, console));
   CompareOptions options;
   options.context_tokens = static_cast<std::size_t>(kContext);
   options.beginning = beginning_token(original.tokenizer());
   SessionSource model(fitted);
   SessionSource reference(original);
-  CB_TRY(story.comparison.result, compare_models(model, &reference, original.tokenizer().encode(text), options));
+  CB_TRY(story.comparison.result,
+         compare_models(model, &reference, original.tokenizer().encode(text), options));
   story.comparison.text_name = std::filesystem::path(text_path).filename().string();
-  story.comparison.command = fmt::format("checkbit measure {} --against {} --text {}", fitted.file().path(), kModel, text_path);
+  story.comparison.command = fmt::format("checkbit measure {} --against {} --text {}",
+                                         fitted.file().path(), kModel, text_path);
   story.commands.push_back(story.comparison.command);
   story.comparison.environment = describe_environment();
   return {};
@@ -91,9 +106,11 @@ void print_answers(const DemoStory& story, Console& console) {
 }
 
 void print_speeds(const DemoStory& story, Console& console) {
-  for (const auto& [who, facts] : {std::pair{"original", *story.comparison.reference}, {"fitted", story.comparison.model}}) {
-    console.out << fmt::format("{:<9} reads a prompt at {:.0f} and writes at {:.0f} tokens a second\n", who,
-                               facts.records[0].value, facts.records[1].value);
+  for (const auto& [who, facts] :
+       {std::pair{"original", *story.comparison.reference}, {"fitted", story.comparison.model}}) {
+    console.out << fmt::format(
+        "{:<9} reads a prompt at {:.0f} and writes at {:.0f} tokens a second\n", who,
+        facts.records[0].value, facts.records[1].value);
   }
 }
 
@@ -109,15 +126,21 @@ Status run(const Arguments& arguments, Console& console) {
   story.title_name = "SmolLM2 135M";
   CB_TRY_STATUS(step(console, story, "1. Fetch a small language model (98 MB)", {"pull", kModel}));
   CB_TRY_STATUS(step(console, story, "2. Fit it into less memory, where that hurts least",
-                     {"quantize", kModel, "-o", fitted_path, "--fit", arguments.text("--fit"), "--context", std::to_string(kContext)}));
+                     {"quantize", kModel, "-o", fitted_path, "--fit", arguments.text("--fit"),
+                      "--context", std::to_string(kContext)}));
   CB_TRY(Session original, open_for_demo(kModel, console));
   CB_TRY(Session fitted, open_for_demo(fitted_path, console));
   story.comparison.model = facts_of(fitted);
   story.comparison.reference = facts_of(original);
   story.comparison.layer_bits = layer_bits_of(fitted);
-  console.out << "\n" << console.out_terminal.style(Style::heading, "3. Measure what that cost, on a text neither has seen") << "\n" << std::flush;
+  console.out << "\n"
+              << console.out_terminal.style(Style::heading,
+                                            "3. Measure what that cost, on a text neither has seen")
+              << "\n"
+              << std::flush;
   CB_TRY_STATUS(compare(story, fitted, original, arguments.text("--text"), console));
-  console.out << wrap(clean_line(describe_change(story.comparison)), console.out_terminal.width, 0) << "\n\n"
+  console.out << wrap(clean_line(describe_change(story.comparison)), console.out_terminal.width, 0)
+              << "\n\n"
               << console.out_terminal.style(Style::heading, "4. Ask both the same") << "\n";
   for (const char* prompt : kPrompts) {
     AnswerPair pair{prompt, "", ""};
@@ -129,7 +152,10 @@ Status run(const Arguments& arguments, Console& console) {
   print_speeds(story, console);
   story.demo_seconds = std::chrono::duration<double>(Clock::now() - start).count();
   CB_TRY_STATUS(write_file_atomically(page, render_html(build_demo_report(story))));
-  console.out << "\n" << console.out_terminal.style(Style::bold, fmt::format("The whole story with pictures: {}", page)) << "\n";
+  console.out << "\n"
+              << console.out_terminal.style(Style::bold,
+                                            fmt::format("The whole story with pictures: {}", page))
+              << "\n";
   return {};
 }
 
@@ -140,12 +166,28 @@ const Command demo_command = {
     .name = "demo",
     .group = "Help",
     .summary = "fetch, fit, measure and ask a small model",
-    .description = "Fetches a 98 MB model, fits it into less memory, measures what that cost on a text, asks both models "
-                   "the same questions, and writes a page with the results. Takes about two minutes.",
-    .flags = {{.name = "--output", .short_name = 'o', .kind = ValueKind::path, .value_name = "FOLDER", .help = "where files go", .default_value = "out/demo"},
-              {.name = "--fit", .kind = ValueKind::bytes, .value_name = "SIZE", .help = "memory that the fitted model may take", .default_value = "120MiB"},
-              {.name = "--text", .kind = ValueKind::path, .value_name = "FILE", .help = "text to measure on", .default_value = "data/demo_text.txt"}},
-    .examples = {{.command = "checkbit demo"}, {.command = "checkbit demo -o out/small --fit 100MiB"}},
+    .description =
+        "Fetches a 98 MB model, fits it into less memory, measures what that cost on a text, asks "
+        "both models "
+        "the same questions, and writes a page with the results. Takes about two minutes.",
+    .flags = {{.name = "--output",
+               .short_name = 'o',
+               .kind = ValueKind::path,
+               .value_name = "FOLDER",
+               .help = "where files go",
+               .default_value = "out/demo"},
+              {.name = "--fit",
+               .kind = ValueKind::bytes,
+               .value_name = "SIZE",
+               .help = "memory that the fitted model may take",
+               .default_value = "120MiB"},
+              {.name = "--text",
+               .kind = ValueKind::path,
+               .value_name = "FILE",
+               .help = "text to measure on",
+               .default_value = "data/demo_text.txt"}},
+    .examples = {{.command = "checkbit demo"},
+                 {.command = "checkbit demo -o out/small --fit 100MiB"}},
     .run = run};
 
 }  // namespace checkbit
