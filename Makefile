@@ -8,7 +8,7 @@ JOBS ?= $(shell nproc)
 # Tests and oracles find pulled models where the programs do.
 export CHECKBIT_NO_SETUP
 
-.PHONY: build setup demo model test asan tsan clang fuzz check-oracles reference format install clean help
+.PHONY: build setup demo model test asan tsan clang fuzz check-oracles bench-kernels reference format install clean help
 
 build: setup ## build build/release/checkbit (the default)
 	@cmake --preset release >/dev/null
@@ -44,6 +44,11 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (60)
 check-oracles: build ## compare with gguf, numpy, jinja2 and llama.cpp (builds the last; all four models)
 	@for name in smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b; do $(BUILD)/checkbit pull $$name || exit 1; done
 	@export CHECKBIT_PEER=$$(tools/peer) CHECKBIT_PEER_SOURCE=$$(tools/peer --source) && $$(tools/oracle_venv) tests/oracles/check_all.py
+
+bench-kernels: ## micro-benchmarks of the kernels, with shares of bandwidth and integer peak
+	@tools/setup build bench
+	@cmake --preset release >/dev/null && cmake --build $(BUILD) -j $(JOBS) --target kernels_bench
+	@$(BUILD)/kernels_bench
 
 reference: build ## write docs/reference.md from the commands' help
 	@$(BUILD)/checkbit help --markdown > docs/reference.md

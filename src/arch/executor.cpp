@@ -68,7 +68,7 @@ Status Executor::allocate_quantized() {
   const Hyperparameters& h = model_->hyperparameters();
   std::size_t scratch_bytes = 0;
   std::int64_t widest = 0;
-  std::vector<int> groups;
+  std::vector<ActivationForm> forms;
   for (int r = 0; r < kRoleCount; ++r) {
     const Role role = static_cast<Role>(r);
     const std::int64_t layers = role_info(role).per_layer() ? h.layers : 1;
@@ -78,18 +78,21 @@ Status Executor::allocate_quantized() {
       scratch_bytes = std::max(scratch_bytes, matrix->scratch_bytes());
       if (!matrix->quantizes()) continue;
       widest = std::max(widest, matrix->columns());
-      if (std::ranges::find(groups, matrix->activation_elements()) == groups.end()) {
-        groups.push_back(matrix->activation_elements());
-      }
+      const ActivationForm form = matrix->activation_form();
+      if (std::ranges::find(forms, form) == forms.end()) forms.push_back(form);
     }
   }
-  for (const int group : groups) {
+  for (const ActivationForm& form : forms) {
     QuantizedBuffer buffer;
-    buffer.group = group;
-    const auto elements = static_cast<std::size_t>(max_batch_ * widest);
-    CB_TRY(buffer.q, AlignedBuffer::allocate(elements, "quantized activations"));
-    CB_TRY(buffer.scales, AlignedBuffer::allocate(elements / static_cast<std::size_t>(group) * 4 + 64, "activation scales"));
-    CB_TRY(buffer.sums, AlignedBuffer::allocate(elements / 16 * 4 + 64, "activation sums"));
+    buffer.form = form;
+    const auto allocate = [&](AlignedBuffer& to, std::int64_t per_token, const char* what) -> Status {
+      CB_TRY(to, AlignedBuffer::allocate(static_cast<std::size_t>(max_batch_ * per_token), what));
+      return {};
+    };
+    CB_TRY_STATUS(allocate(buffer.q, widest, "quantized activations"));
+    CB_TRY_STATUS(allocate(buffer.scales, 4 * scales_per_token(form, widest), "activation scales"));
+    CB_TRY_STATUS(allocate(buffer.starts, 4 * starts_per_token(form, widest), "activation sums"));
+    CB_TRY_STATUS(allocate(buffer.mins, 4 * mins_per_token(form, widest), "activation minimums"));
     quantized_.push_back(std::move(buffer));
   }
   for (AlignedBuffer& scratch : pack_scratch_) {
@@ -101,7 +104,7 @@ Status Executor::allocate_quantized() {
 std::uint64_t Executor::buffer_bytes() const {
   std::uint64_t bytes = rope_tables_.size();
   for (const Buffer& b : buffers_) bytes += b.data.size();
-  for (const QuantizedBuffer& b : quantized_) bytes += b.q.size() + b.scales.size() + b.sums.size();
+  for (const QuantizedBuffer& b : quantized_) bytes += b.q.size() + b.scales.size() + b.starts.size() + b.mins.size();
   for (const AlignedBuffer& b : pack_scratch_) bytes += b.size();
   for (const AlignedBuffer& b : score_scratch_) bytes += b.size();
   return bytes;

@@ -78,10 +78,13 @@ class Executor {
     AlignedBuffer data;
     float* row(std::int64_t token) const { return data.as<float>() + token * stride; }
   };
-  /// 8-bit activations in one group size, reused by every layer.
+  /// 8-bit activations in one form, reused by every layer.
   struct QuantizedBuffer {
-    int group = 0;
-    AlignedBuffer q, scales, sums;
+    ActivationForm form;
+    AlignedBuffer q, scales, starts, mins;
+    QuantizedActivations view() const {
+      return {q.as<std::int8_t>(), scales.as<float>(), starts.as<std::int32_t>(), mins.as<std::int32_t>()};
+    }
   };
 
   Executor(const Model& model, const Kernels& kernels, ThreadPool& pool) : model_(&model), kernels_(&kernels), pool_(&pool) {}
@@ -95,7 +98,8 @@ class Executor {
   std::size_t linear_group(std::span<const Step> steps, std::size_t first) const;
   void run_linears(std::span<const Step> steps, std::int64_t layer);
   void multiply_range(std::span<const Step> steps, std::int64_t layer, std::int64_t begin, std::int64_t end, int thread);
-  void quantize_input(const Step& step, int group);
+  const QuantizedBuffer& quantized(const ActivationForm& form) const;
+  void quantize_input(const Step& step, const ActivationForm& form);
   void embed(const Step& step);
   void head_norm(const Step& step, std::int64_t layer);
   void apply_rope(const Step& step, std::int64_t layer);

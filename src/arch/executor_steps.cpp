@@ -5,6 +5,9 @@
 #include "arch/executor.h"
 
 namespace checkbit {
+namespace {
+constexpr std::size_t kMostLinears = 8;  ///< linear steps of one input: query, key, value are three
+}  // namespace
 
 /// f(token) for every token, on all threads when there are enough of them to be worth a barrier.
 template <class F>
@@ -133,29 +136,44 @@ void Executor::attend_item(const Step& step, std::int64_t layer, std::int64_t to
   kernels_->attend(a);
 }
 
-void Executor::quantize_input(const Step& step, int group) {
-  const auto found = std::ranges::find(quantized_, group, &QuantizedBuffer::group);
+const Executor::QuantizedBuffer& Executor::quantized(const ActivationForm& form) const {
+  const auto found = std::ranges::find(quantized_, form, &QuantizedBuffer::form);
   CB_CHECK(found != quantized_.end());
+  return *found;
+}
+
+void Executor::quantize_input(const Step& step, const ActivationForm& form) {
+  const QuantizedBuffer& to = quantized(form);
   const Buffer& in = buffers_[static_cast<int>(step.in)];
   for_tokens([&](std::int64_t t) {
-    kernels_->quantize_activations(in.row(t), in.size, group, found->q.as<std::int8_t>() + t * in.size,
-                                   found->scales.as<float>() + t * (in.size / group),
-                                   found->sums.as<std::int32_t>() + t * (in.size / 16));
+    const TokenBlock block = token_block(t, n_tokens_);
+    QuantizeArguments a;
+    a.x = in.row(t);
+    a.columns = in.size;
+    a.form = form;
+    a.width = block.width;
+    a.lane = static_cast<int>(t - block.first);
+    a.q = to.q.as<std::int8_t>() + block.first * in.size;
+    a.scales = to.scales.as<float>() + block.first * scales_per_token(form, in.size);
+    a.starts = to.starts.as<std::int32_t>() + block.first * starts_per_token(form, in.size);
+    a.mins = to.mins.as<std::int32_t>() + block.first * mins_per_token(form, in.size);
+    kernels_->quantize_activations(a);
   });
 }
 
 void Executor::run_linears(std::span<const Step> steps, std::int64_t layer) {
   std::int64_t panels = 0;
-  int done_groups[8] = {};
+  const QuantizedBuffer* done[kMostLinears] = {};
   int n_done = 0;
+  CB_CHECK(steps.size() <= kMostLinears);
   for (const Step& step : steps) {
     const PackedMatrix* matrix = model_->matrix(step.weight, layer);
     panels += matrix->panels();
     if (!matrix->quantizes()) continue;
-    const int group = matrix->activation_elements();
-    if (std::find(done_groups, done_groups + n_done, group) != done_groups + n_done) continue;
-    quantize_input(step, group);
-    done_groups[n_done++] = group;
+    const QuantizedBuffer* buffer = &quantized(matrix->activation_form());
+    if (std::find(done, done + n_done, buffer) != done + n_done) continue;
+    quantize_input(step, buffer->form);
+    done[n_done++] = buffer;
   }
   pool_->run([&](int thread, int threads) {
     multiply_range(steps, layer, panels * thread / threads, panels * (thread + 1) / threads, thread);
@@ -175,10 +193,7 @@ void Executor::multiply_range(std::span<const Step> steps, std::int64_t layer, s
     const Buffer& in = buffers_[static_cast<int>(step.in)];
     const Buffer& out = buffers_[static_cast<int>(step.out)];
     ActivationRows x{in.row(0), in.stride, n_tokens_, {}};
-    if (matrix->quantizes()) {
-      const auto found = std::ranges::find(quantized_, matrix->activation_elements(), &QuantizedBuffer::group);
-      x.quantized = {found->q.as<std::int8_t>(), found->scales.as<float>(), found->sums.as<std::int32_t>()};
-    }
+    if (matrix->quantizes()) x.quantized = quantized(matrix->activation_form()).view();
     matrix->multiply(*kernels_, x, first, last, out.row(0), out.stride, pack_scratch_[static_cast<std::size_t>(thread)].data());
     if (step.bias == Role::none) continue;
     const float* bias = model_->vector(step.bias, layer);

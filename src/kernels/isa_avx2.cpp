@@ -11,7 +11,6 @@
 
 #define CB_ISA_ENUM Isa::avx2
 #define CB_TOKEN_TILE 4
-#define CB_SMALL_TILE 2
 
 namespace checkbit::isa_avx2 {
 #include "kernels/simd_avx2.h"

@@ -11,7 +11,6 @@
 
 #define CB_ISA_ENUM Isa::avx512
 #define CB_TOKEN_TILE 8
-#define CB_SMALL_TILE 4
 #define CB_HAS_VNNI 0
 
 namespace checkbit::isa_avx512 {

@@ -1,5 +1,5 @@
 // Everything that is compiled once per instruction set. The including file has opened the target
-// region and the namespace, and defined CB_ISA_ENUM, CB_TOKEN_TILE, CB_SMALL_TILE and the vocabulary.
+// region and the namespace, and defined CB_ISA_ENUM, CB_TOKEN_TILE and the vocabulary.
 
 #include "kernels/product_body.h"
 #include "kernels/float_product_body.h"

@@ -3,7 +3,6 @@
 
 #define CB_ISA_ENUM Isa::scalar
 #define CB_TOKEN_TILE 1
-#define CB_SMALL_TILE 1
 
 namespace checkbit::isa_scalar {
 #include "kernels/simd_scalar.h"

@@ -10,17 +10,11 @@
 #include <cstdint>
 
 #include "base/result.h"
+#include "kernels/activations.h"
 #include "kernels/isa.h"
 #include "kernels/panel_layout.h"
 
 namespace checkbit {
-
-/// Activations of n_tokens tokens, quantized to 8 bits.
-struct QuantizedActivations {
-  const std::int8_t* q = nullptr;        ///< [n_tokens][columns], -127..127
-  const float* scales = nullptr;         ///< [n_tokens][columns / activation_elements]
-  const std::int32_t* sums = nullptr;    ///< [n_tokens][columns / 16]: sums of q over 16 columns
-};
 
 /// y[t][16 p + lane] = sum over columns of W[row][column] x[t][column] for panels p.
 struct ProductArguments {
@@ -28,13 +22,18 @@ struct ProductArguments {
   std::size_t panel_bytes = 0;
   std::int64_t n_panels = 0;
   std::int64_t columns = 0;              ///< a multiple of the record's columns
-  int q_offset = 0;
   const std::uint8_t* table = nullptr;   ///< 16 bytes, or null
-  QuantizedActivations x;
+  QuantizedActivations x;                ///< of activation_form(the matrix's form)
   std::int64_t n_tokens = 0;
   float* y = nullptr;                    ///< [n_tokens][y_stride], first panel's first row
   std::int64_t y_stride = 0;             ///< floats; whole panels are written
+  std::uint8_t* scratch = nullptr;       ///< product_scratch_bytes(columns), of the calling thread
 };
+/// Room for one panel unpacked to bytes: from kUnpackTokens tokens on a panel is unpacked once for all.
+constexpr std::size_t product_scratch_bytes(std::int64_t columns) {
+  return static_cast<std::size_t>(columns) * kPanelRows;
+}
+inline constexpr std::int64_t kUnpackTokens = 16;
 using ProductKernel = void (*)(const ProductArguments&);
 
 enum class FloatStorage { f32, f16, bf16 };

@@ -5,7 +5,8 @@
 //     scales      [n_scales][16]  binary16 or float
 //     min scales  [n_scales][16]  the same, if has_min and no fixed min_ratio
 //     sub-scales  [n_subs][16]    int8, if has_sub_scale
-//     sub-mins    [n_subs][16]    int8, if has_sub_min
+//     sub-mins    [n_subs][16]    int8, if has_sub_min; with several sub-groups under one scale
+//                 [n_subs / 2][16][2], the pairs that one multiply-add of 16-bit pairs takes
 //     quants      per 32 columns, bit planes of 64-byte vectors. A vector of bytes holds, for each
 //                 of 16 rows, 4 consecutive columns (a "slice"; 8 slices make 32 columns):
 //       4-bit plane  4 vectors; vector v: slice 2v in the low nibbles, 2v+1 in the high ones
@@ -49,6 +50,12 @@ constexpr std::size_t unit_bytes_for(int bits) {
     case 6: return 6 * 64;
     default: return 8 * 64;
   }
+}
+
+/// Where the sub-minimum of one lane stands among the sub-minimums of a record.
+constexpr int sub_min_index(const IntegerForm& form, int sub, int lane) {
+  const bool paired = form.scale_elements > form.sub_elements;
+  return paired ? (sub / 2 * kPanelRows + lane) * 2 + sub % 2 : sub * kPanelRows + lane;
 }
 
 constexpr bool stores_min_scales(const IntegerForm& form) { return form.has_min && form.min_ratio == 0; }

@@ -9,7 +9,7 @@
         .activation_elements = ACTIVATION};                                                                 \
     static constexpr PanelLayout kLayout = panel_layout(kForm);                                             \
     static constexpr bool kTable = TABLE;                                                                   \
-    static constexpr bool kFullRange = TABLE || BITS > 6;                                                   \
+    static constexpr int kLargest = TABLE ? 255 : (1 << kLayout.bits) - 1;                                  \
   };
 #include "kernels/products.def"
 #undef CHECKBIT_PRODUCT
@@ -22,34 +22,33 @@ CB_INLINE U8x64 unpack_slice(const std::uint8_t* unit) {
   } else if constexpr (kBits == 2 || kBits == 3) {
     const U8x64 low = u8_shift_mask<2 * (kSlice % 4), 0x03>(u8_load(unit + 64 * (kSlice / 4)));
     if constexpr (kBits == 2) return low;
-    return low | u8_shift_mask<kSlice - 2, 0x04>(u8_load(unit + 128));
+    return u8_merge<kSlice - 2, 0x04>(low, u8_load(unit + 128));
   } else {
     const U8x64 low = u8_shift_mask<4 * (kSlice % 2), 0x0f>(u8_load(unit + 64 * (kSlice / 2)));
     if constexpr (kBits == 4) return low;
-    if constexpr (kBits == 5) return low | u8_shift_mask<kSlice - 4, 0x10>(u8_load(unit + 256));
-    return low | u8_shift_mask<2 * (kSlice % 4) - 4, 0x30>(u8_load(unit + 256 + 64 * (kSlice / 4)));
+    if constexpr (kBits == 5) return u8_merge<kSlice - 4, 0x10>(low, u8_load(unit + 256));
+    return u8_merge<2 * (kSlice % 4) - 4, 0x30>(low, u8_load(unit + 256 + 64 * (kSlice / 4)));
   }
 }
 
-template <class P, int kTokens, int kSlice>
-CB_INLINE void add_slice(const std::uint8_t* unit, const std::uint8_t* table, const std::int8_t* const* x,
-                         std::int64_t column, I32x16* sums) {
-  U8x64 w = unpack_slice<P::kLayout.bits, kSlice>(unit);
-  if constexpr (P::kTable) w = u8_table(table, w);
-  CB_UNROLL
-  for (int t = 0; t < kTokens; ++t) {
-    sums[t] = dot4<P::kFullRange>(sums[t], w, x[t] + column + 4 * kSlice);
-  }
+/// Slice kSlice as values: from bit planes and the table, or from bytes unpacked before.
+template <class P, bool kBytes, int kSlice>
+CB_INLINE U8x64 slice_values(const std::uint8_t* unit, const std::uint8_t* table) {
+  if constexpr (kBytes) return u8_load(unit + 64 * kSlice);
+  const U8x64 q = unpack_slice<P::kLayout.bits, kSlice>(unit);
+  if constexpr (P::kTable) return u8_table(table, q);
+  return q;
 }
 
-/// Adds columns [column + 16 kHalf, + 16) of the unit that starts at `column`.
-template <class P, int kTokens, int kHalf>
-CB_INLINE void add_half_unit(const std::uint8_t* unit, const std::uint8_t* table, const std::int8_t* const* x,
-                             std::int64_t column, I32x16* sums) {
-  add_slice<P, kTokens, 4 * kHalf>(unit, table, x, column, sums);
-  add_slice<P, kTokens, 4 * kHalf + 1>(unit, table, x, column, sums);
-  add_slice<P, kTokens, 4 * kHalf + 2>(unit, table, x, column, sums);
-  add_slice<P, kTokens, 4 * kHalf + 3>(unit, table, x, column, sums);
+/// Adds columns [16 kHalf, + 16) of a unit; x points to the unit's first column.
+template <class P, int kWidth, int kTokens, bool kBytes, int kHalf>
+CB_INLINE void add_half_unit(const std::uint8_t* unit, const std::uint8_t* table, const std::int8_t* x,
+                              I32x16 (&sums)[kTokens]) {
+  if constexpr (kWidth == 1) prefetch<P::kLayout.unit_bytes / 2>(unit + kHalf * P::kLayout.unit_bytes / 2 + CB_PREFETCH_BYTES);
+  const U8x64 w[4] = {slice_values<P, kBytes, 4 * kHalf>(unit, table), slice_values<P, kBytes, 4 * kHalf + 1>(unit, table),
+                      slice_values<P, kBytes, 4 * kHalf + 2>(unit, table),
+                      slice_values<P, kBytes, 4 * kHalf + 3>(unit, table)};
+  dot16<P::kLargest, kWidth>(sums, w, x + 16 * kHalf * kWidth);
 }
 
 template <bool kHalfScales>
@@ -61,155 +60,261 @@ CB_INLINE F32x16 load_scales(const std::uint8_t* p, int index) {
   }
 }
 
-/// The rows of activations that a tile works on.
-template <int kTokens>
+/// Where a tile reads: one record of weights and its activations, of kTokens tokens in a block.
 struct TileInputs {
-  const std::int8_t* q[kTokens];
-  const float* scales[kTokens];
-  const std::int32_t* sums[kTokens];
+  const std::uint8_t* record;
+  const std::uint8_t* quants;  ///< of the record, packed or as bytes
+  const std::uint8_t* table;
+  const std::int8_t* q;
+  const float* scales;
+  const std::int32_t* starts;
+  const std::int32_t* mins;
 };
 
-/// Integer sums of one scale group: over the quants, and over the minimums.
-template <int kTokens>
-struct GroupSums {
-  I32x16 total[kTokens];
-  I32x16 mins[kTokens];
-  std::int32_t plain_mins[kTokens];
-};
-
-/// Adds one sub-group (16 columns: half kHalf of a unit; else whole units) to the group's sums.
-template <class P, int kTokens, int kHalf>
-CB_INLINE void add_sub_group(const ProductArguments& a, const std::uint8_t* record, int sub,
-                             const TileInputs<kTokens>& x, std::int64_t column, GroupSums<kTokens>& group) {
+/// Integer sums of one sub-group (16 columns: half kHalf of a unit; else whole units).
+template <class P, int kWidth, int kTokens, bool kBytes, int kHalf>
+CB_INLINE void sub_group_sums(const TileInputs& in, int sub, I32x16 (&sums)[kTokens]) {
   constexpr int kSub = P::kForm.sub_elements;
-  I32x16 sums[kTokens];
-  std::int32_t x_sums[kTokens];
+  constexpr std::size_t kUnit = kBytes ? 64 * 8 : P::kLayout.unit_bytes;
   CB_UNROLL
-  for (int t = 0; t < kTokens; ++t) {
-    std::int32_t total = 0;
-    for (int i = 0; i < kSub / 16; ++i) total += x.sums[t][(column + sub * kSub) / 16 + i];
-    x_sums[t] = total;
-    sums[t] = i32_set(-a.q_offset * total);
-  }
-  const std::uint8_t* quants = record + P::kLayout.quant_offset;
+  for (int t = 0; t < kTokens; ++t) sums[t] = i32_set(in.starts[sub * kWidth + t]);
   if constexpr (kSub == 16) {
-    const std::int64_t start = column + sub / 2 * kUnitColumns;
-    add_half_unit<P, kTokens, kHalf>(quants + sub / 2 * P::kLayout.unit_bytes, a.table, x.q, start, sums);
+    add_half_unit<P, kWidth, kTokens, kBytes, kHalf>(in.quants + sub / 2 * kUnit, in.table, in.q + sub / 2 * kUnitColumns * kWidth, sums);
   } else {
-    for (int u = 0; u < kSub / kUnitColumns; ++u) {
-      const int index = sub * (kSub / kUnitColumns) + u;
-      const std::uint8_t* unit = quants + index * P::kLayout.unit_bytes;
-      add_half_unit<P, kTokens, 0>(unit, a.table, x.q, column + index * kUnitColumns, sums);
-      add_half_unit<P, kTokens, 1>(unit, a.table, x.q, column + index * kUnitColumns, sums);
+    for (int unit = sub * (kSub / kUnitColumns); unit < (sub + 1) * (kSub / kUnitColumns); ++unit) {
+      const std::int8_t* x = in.q + unit * kUnitColumns * kWidth;
+      add_half_unit<P, kWidth, kTokens, kBytes, 0>(in.quants + unit * kUnit, in.table, x, sums);
+      add_half_unit<P, kWidth, kTokens, kBytes, 1>(in.quants + unit * kUnit, in.table, x, sums);
     }
-  }
-  CB_UNROLL
-  for (int t = 0; t < kTokens; ++t) {
-    if constexpr (P::kForm.has_sub_scale) sums[t] = sums[t] * i32_load_i8(record + P::kLayout.sub_offset + 16 * sub);
-    group.total[t] = group.total[t] + sums[t];
-    if constexpr (P::kForm.has_sub_min) {
-      const I32x16 m = i32_load_i8(record + P::kLayout.sub_min_offset + 16 * sub);
-      group.mins[t] = group.mins[t] + m * i32_set(x_sums[t]);
-    }
-    group.plain_mins[t] += x_sums[t];
   }
 }
 
-/// One scale group: integer sums of its sub-groups, then one fused multiply-add per row and token.
-template <class P, int kTokens>
-CB_INLINE void scale_group(const ProductArguments& a, const std::uint8_t* record, int index,
-                           const TileInputs<kTokens>& x, std::int64_t column, F32x16 (&acc)[kTokens]) {
+template <class P, int kWidth, int kTokens, bool kBytes, int kHalf>
+CB_INLINE void add_scaled_sub_group(const TileInputs& in, int sub, I32x16 (&total)[kTokens]) {
+  I32x16 sums[kTokens];
+  sub_group_sums<P, kWidth, kTokens, kBytes, kHalf>(in, sub, sums);
+  const I32x16 scale = i32_load_i8(in.record + P::kLayout.sub_offset + 16 * sub);
+  CB_UNROLL
+  for (int t = 0; t < kTokens; ++t) total[t] = total[t] + sums[t] * scale;
+}
+
+/// S of docs/numerics.md for scale group `index` of the record.
+template <class P, int kWidth, int kTokens, bool kBytes>
+CB_INLINE void group_sums(const TileInputs& in, int index, I32x16 (&total)[kTokens]) {
   constexpr IntegerForm kForm = P::kForm;
   constexpr int kSubs = kForm.scale_elements / kForm.sub_elements;
-  GroupSums<kTokens> group;
-  CB_UNROLL
-  for (int t = 0; t < kTokens; ++t) {
-    group.total[t] = i32_zero();
-    group.mins[t] = i32_zero();
-    group.plain_mins[t] = 0;
-  }
-  if constexpr (kForm.scale_elements == 16) {
-    if (index % 2 == 0) {
-      add_sub_group<P, kTokens, 0>(a, record, index, x, column, group);
-    } else {
-      add_sub_group<P, kTokens, 1>(a, record, index, x, column, group);
-    }
-  } else if constexpr (kForm.sub_elements == 16) {
-    for (int s = 0; s < kSubs; s += 2) {
-      add_sub_group<P, kTokens, 0>(a, record, index * kSubs + s, x, column, group);
-      add_sub_group<P, kTokens, 1>(a, record, index * kSubs + s + 1, x, column, group);
-    }
+  if constexpr (!kForm.has_sub_scale) {
+    static_assert(kSubs == 1);
+    if (kForm.sub_elements == 16 && index % 2 == 1) return sub_group_sums<P, kWidth, kTokens, kBytes, 1>(in, index, total);
+    return sub_group_sums<P, kWidth, kTokens, kBytes, 0>(in, index, total);
   } else {
-    for (int s = 0; s < kSubs; ++s) add_sub_group<P, kTokens, 0>(a, record, index * kSubs + s, x, column, group);
-  }
-  const F32x16 scales = load_scales<kForm.half_scales>(record, index);
-  const std::int64_t activation_group = (column + index * kForm.scale_elements) / kForm.activation_elements;
-  CB_UNROLL
-  for (int t = 0; t < kTokens; ++t) {
-    const F32x16 x_scale = f32_set(x.scales[t][activation_group]);
-    acc[t] = f32_fma(f32_from_i32(group.total[t]), scales * x_scale, acc[t]);
-    if constexpr (kForm.has_min) {
-      F32x16 min_scales = scales * f32_set(kForm.min_ratio);  // exact: a power of two
-      if constexpr (kForm.min_ratio == 0) min_scales = load_scales<kForm.half_scales>(record + P::kLayout.min_offset, index);
-      const F32x16 m = kForm.has_sub_min ? f32_from_i32(group.mins[t])
-                                         : f32_set(static_cast<float>(group.plain_mins[t]));
-      acc[t] = f32_fnma(m, min_scales * x_scale, acc[t]);
+      CB_UNROLL
+    for (int t = 0; t < kTokens; ++t) total[t] = i32_zero();
+    for (int s = index * kSubs; s < (index + 1) * kSubs; s += 2) {
+      add_scaled_sub_group<P, kWidth, kTokens, kBytes, 0>(in, s, total);
+      add_scaled_sub_group<P, kWidth, kTokens, kBytes, kForm.sub_elements == 16 ? 1 : 0>(in, s + 1, total);
     }
   }
 }
 
-template <class P, int kTokens>
-CB_NOINLINE void product_tile(const ProductArguments& a, std::int64_t first_token) {
-  TileInputs<kTokens> x;
-  for (int t = 0; t < kTokens; ++t) {
-    x.q[t] = a.x.q + (first_token + t) * a.columns;
-    x.scales[t] = a.x.scales + (first_token + t) * (a.columns / P::kForm.activation_elements);
-    x.sums[t] = a.x.sums + (first_token + t) * (a.columns / 16);
+/// Adds the minimums M of scale group `index`, negated when kSign is -1 (activations' pairs are positive).
+template <class P, int kWidth, int kTokens>
+CB_INLINE void min_sums(const TileInputs& in, int index, I32x16 (&mins)[kTokens]) {
+  constexpr int kSubs = P::kForm.scale_elements / P::kForm.sub_elements;
+  constexpr int kEntries = kSubs > 1 ? kSubs / 2 : 1;
+  CB_UNROLL
+  for (int t = 0; t < kTokens; ++t) mins[t] = i32_zero();
+  for (int entry = index * kEntries; entry < (index + 1) * kEntries; ++entry) {
+    const std::uint8_t* at = in.record + P::kLayout.sub_min_offset;
+    const I16x32 m = kSubs > 1 ? i16_load_i8(at + 32 * entry) : i16_of_i32(i32_load_i8(at + 16 * entry));
+    CB_UNROLL
+    for (int t = 0; t < kTokens; ++t) mins[t] = dot_pairs(mins[t], m, in.mins[entry * kWidth + t]);
   }
-  for (std::int64_t panel = 0; panel < a.n_panels; ++panel) {
-    const std::uint8_t* record = a.panels + panel * a.panel_bytes;
-    F32x16 acc[kTokens];
-    for (int t = 0; t < kTokens; ++t) acc[t] = f32_zero();
-    for (std::int64_t column = 0; column < a.columns; column += P::kLayout.record_columns) {
-      for (int index = 0; index < P::kLayout.n_scales; ++index) scale_group<P, kTokens>(a, record, index, x, column, acc);
-      record += P::kLayout.record_bytes;
+}
+
+/// One scale group: integer sums, then at most two fused multiply-adds per row and token.
+template <class P, int kWidth, int kTokens, bool kBytes>
+CB_INLINE void scale_group(const TileInputs& in, int index, F32x16 (&acc)[kTokens]) {
+  constexpr IntegerForm kForm = P::kForm;
+  I32x16 total[kTokens];
+  group_sums<P, kWidth, kTokens, kBytes>(in, index, total);
+  F32x16 scales = load_scales<kForm.half_scales>(in.record, index);
+  I32x16 mins[kTokens];
+  if constexpr (kForm.has_sub_min) min_sums<P, kWidth, kTokens>(in, index, mins);
+  if constexpr (kForm.min_ratio != 0) {
+    // Minimums are whole multiples of scale * min_ratio: one integer, in that smaller unit.
+    constexpr auto kUnits = static_cast<unsigned>(1 / kForm.min_ratio);
+    scales = scales * f32_set(kForm.min_ratio);  // exact: a power of two
+      CB_UNROLL
+    for (int t = 0; t < kTokens; ++t) total[t] = i32_shift_left<std::bit_width(kUnits) - 1>(total[t]) - mins[t];
+  }
+  CB_UNROLL
+  for (int t = 0; t < kTokens; ++t) acc[t] = f32_fma(f32_from_i32(total[t]), scales * f32_set(in.scales[t]), acc[t]);
+  if constexpr (kForm.has_min && kForm.min_ratio == 0) {
+    const F32x16 min_scales = load_scales<kForm.half_scales>(in.record + P::kLayout.min_offset, index);
+    CB_UNROLL
+    for (int t = 0; t < kTokens; ++t) {
+      if constexpr (kForm.has_sub_min) {
+        acc[t] = f32_fnma(f32_from_i32(mins[t]), min_scales * f32_set(in.scales[t]), acc[t]);
+      } else {
+        acc[t] = f32_fnma(f32_set(std::bit_cast<float>(in.mins[index * kWidth + t])), min_scales, acc[t]);
+      }
     }
-    for (int t = 0; t < kTokens; ++t) f32_store(a.y + (first_token + t) * a.y_stride + 16 * panel, acc[t]);
   }
+}
+
+/// kTokens tokens, from `lane` on in the block at `block`, of n_panels panels whose quants are packed
+/// or, when kBytes, unpacked in a.scratch (then one panel).
+template <class P, int kWidth, int kTokens, bool kBytes>
+CB_NOINLINE void product_tile(const ProductArguments& a, TokenBlock block, int lane) {
+  constexpr PanelLayout kLayout = P::kLayout;
+  constexpr ActivationForm kX = activation_form(P::kForm);
+  static_assert(kX.group == kLayout.record_columns);
+  constexpr std::size_t kQuantBytes = kBytes ? 64 * 8 * (kLayout.record_columns / kUnitColumns) : kLayout.record_bytes;
+  constexpr int kStarts = kWidth * kLayout.n_subs;
+  constexpr int kMins = kX.min_step == 0 ? 0 : kWidth * (kLayout.record_columns / kX.min_step);
+  const std::int64_t records = a.columns / kLayout.record_columns;
+  for (std::int64_t panel = 0; panel < a.n_panels; ++panel) {
+    TileInputs in;
+    in.record = a.panels + panel * a.panel_bytes;
+    in.quants = kBytes ? a.scratch : in.record + kLayout.quant_offset;
+    in.table = a.table;
+    in.q = a.x.q + block.first * a.columns + 4 * lane;
+    in.scales = a.x.scales + block.first * records + lane;
+    in.starts = a.x.starts + block.first * (records * kLayout.n_subs) + lane;
+    in.mins = a.x.mins + (kMins > 0 ? block.first * (records * kMins / kWidth) + lane : 0);
+    F32x16 acc[kTokens];
+    CB_UNROLL
+    for (int t = 0; t < kTokens; ++t) acc[t] = f32_zero();
+    for (std::int64_t r = 0; r < records; ++r) {
+      for (int index = 0; index < kLayout.n_scales; ++index) scale_group<P, kWidth, kTokens, kBytes>(in, index, acc);
+      in.record += kLayout.record_bytes;
+      in.quants += kQuantBytes;
+      in.q += kLayout.record_columns * kWidth;
+      in.scales += kWidth;
+      in.starts += kStarts;
+      in.mins += kMins;
+    }
+    float* y = a.y + (block.first + lane) * a.y_stride + 16 * panel;
+    CB_UNROLL
+    for (int t = 0; t < kTokens; ++t) f32_store(y + t * a.y_stride, acc[t]);
+  }
+}
+
+/// One panel's quants as bytes, 512 per 32 columns, tables applied.
+template <class P>
+CB_NOINLINE void unpack_panel(const ProductArguments& a) {
+  std::uint8_t* out = a.scratch;
+  const std::uint8_t* record = a.panels;
+  for (std::int64_t column = 0; column < a.columns; column += P::kLayout.record_columns) {
+    const std::uint8_t* unit = record + P::kLayout.quant_offset;
+    for (int u = 0; u < P::kLayout.record_columns / kUnitColumns; ++u) {
+      u8_store(out, slice_values<P, false, 0>(unit, a.table));
+      u8_store(out + 64, slice_values<P, false, 1>(unit, a.table));
+      u8_store(out + 128, slice_values<P, false, 2>(unit, a.table));
+      u8_store(out + 192, slice_values<P, false, 3>(unit, a.table));
+      u8_store(out + 256, slice_values<P, false, 4>(unit, a.table));
+      u8_store(out + 320, slice_values<P, false, 5>(unit, a.table));
+      u8_store(out + 384, slice_values<P, false, 6>(unit, a.table));
+      u8_store(out + 448, slice_values<P, false, 7>(unit, a.table));
+      unit += P::kLayout.unit_bytes;
+      out += 512;
+    }
+    record += P::kLayout.record_bytes;
+  }
+}
+
+template <class P, int kWidth, bool kBytes>
+void product_block(const ProductArguments& a, TokenBlock block) {
+  constexpr int kTokens = kWidth < CB_TOKEN_TILE ? kWidth : CB_TOKEN_TILE;
+  for (int lane = 0; lane < kWidth; lane += kTokens) product_tile<P, kWidth, kTokens, kBytes>(a, block, lane);
 }
 
 template <class P>
 void product(const ProductArguments& a) {
-  // Panels outside, tokens inside: a panel stays in the first-level cache for all tokens.
+  if (a.n_tokens == 1) return product_block<P, 1, false>(a, {0, 1});
+  constexpr bool kUnpacks = P::kLayout.bits < 8 || P::kTable;
+  const bool unpacks = kUnpacks && a.n_tokens >= kUnpackTokens;
+  // Panels outside, tokens inside: a panel stays in the near caches for all tokens.
   for (std::int64_t panel = 0; panel < a.n_panels; ++panel) {
     ProductArguments one = a;
-    if (a.n_tokens > 1) {
-      one.panels = a.panels + panel * a.panel_bytes;
-      one.n_panels = 1;
-      one.y = a.y + 16 * panel;
+    one.panels = a.panels + panel * a.panel_bytes;
+    one.n_panels = 1;
+    one.y = a.y + 16 * panel;
+    if (unpacks) unpack_panel<P>(one);
+    for (std::int64_t token = 0; token < a.n_tokens;) {
+      const TokenBlock block = token_block(token, a.n_tokens);
+      if (block.width == 8) {
+        unpacks ? product_block<P, 8, kUnpacks>(one, block) : product_block<P, 8, false>(one, block);
+      } else if (block.width == 4) {
+        product_block<P, 4, false>(one, block);
+      } else {
+        product_block<P, 1, false>(one, block);
+      }
+      token += block.width;
     }
-    std::int64_t token = 0;
-    for (; token + CB_TOKEN_TILE <= a.n_tokens; token += CB_TOKEN_TILE) product_tile<P, CB_TOKEN_TILE>(one, token);
-    for (; token + CB_SMALL_TILE <= a.n_tokens; token += CB_SMALL_TILE) product_tile<P, CB_SMALL_TILE>(one, token);
-    for (; token < a.n_tokens; ++token) product_tile<P, 1>(one, token);
-    if (a.n_tokens <= 1) break;
   }
 }
 
-/// Rounds to nearest even after dividing by the group's largest magnitude / 127.
-void quantize_activations(const float* x, std::int64_t columns, int group, std::int8_t* q, float* scales,
-                          std::int32_t* sums) {
-  for (std::int64_t start = 0; start < columns; start += group) {
-    F32x16 peak = f32_zero();
-    for (int i = 0; i < group; i += 16) peak = f32_max(peak, f32_abs(f32_load(x + start + i)));
-    const float largest = f32_maximum(peak);
-    scales[start / group] = largest / 127.0f;
-    const F32x16 inverse = f32_set(largest > 0.0f ? 127.0f / largest : 0.0f);
-    for (int i = 0; i < group; i += 16) {
-      const I32x16 rounded = i32_round(f32_load(x + start + i) * inverse);
-      i8_store(q + start + i, rounded);
-      // Of the stored bytes: they are small also where x is not finite and `rounded` is INT32_MIN.
-      sums[(start + i) / 16] = i32_sum(i32_load_i8(reinterpret_cast<const std::uint8_t*>(q + start + i)));
+/// Rounds one group to nearest even after dividing by its largest magnitude / 127; returns the scale.
+CB_INLINE float quantize_group(const QuantizeArguments& a, std::int64_t start, std::int32_t* sums) {
+  const float* x = a.x + start;
+  F32x16 peak = f32_zero();
+  for (int i = 0; i < a.form.group; i += 16) peak = f32_max(peak, f32_abs(f32_load(x + i)));
+  const float largest = f32_maximum(peak);
+  const F32x16 inverse = f32_set(largest > 0.0f ? 127.0f / largest : 0.0f);
+  for (int i = 0; i < a.form.group; i += 16) {
+    std::int8_t q[16];
+    i8_store(q, i32_round(f32_load(x + i) * inverse));
+    // Of the stored bytes: they are small also where x is not finite and the rounded value is INT32_MIN.
+    sums[i / 16] = i32_sum(i32_load_i8(reinterpret_cast<const std::uint8_t*>(q)));
+    std::int8_t* out = a.q + (start + i) * a.width + 4 * a.lane;
+    for (int four = 0; four < 4; ++four) std::memcpy(out + four * 4 * a.width, q + 4 * four, 4);
+  }
+  return largest / 127.0f;
+}
+
+void quantize_activations(const QuantizeArguments& a) {
+  constexpr int kMostSums = 16;  // of a group of 256
+  const ActivationForm& form = a.form;
+  for (std::int64_t start = 0; start < a.columns; start += form.group) {
+    std::int32_t sums[kMostSums];
+    const float scale = quantize_group(a, start, sums);
+    a.scales[start / form.group * a.width + a.lane] = scale;
+    const auto sum_of = [&](int from, int columns) {
+      std::int32_t sum = 0;
+      for (int i = from / 16; i < (from + columns) / 16; ++i) sum += sums[i];
+      return sum;
+    };
+    for (int c = 0; c < form.group; c += form.sub) {
+      a.starts[(start + c) / form.sub * a.width + a.lane] = -form.offset * sum_of(c, form.sub);
+    }
+    if (form.mins == ActivationForm::Mins::none) continue;
+    for (int c = 0; c < form.group; c += form.min_step) {
+      std::int32_t& out = a.mins[(start + c) / form.min_step * a.width + a.lane];
+      if (form.mins == ActivationForm::Mins::sums) {
+        out = std::bit_cast<std::int32_t>(static_cast<float>(sum_of(c, form.min_step)) * scale);
+      } else {
+        const std::int32_t high = form.sums_per_min == 2 ? sum_of(c + form.sub, form.sub) : 0;
+        out = static_cast<std::int32_t>(static_cast<std::uint32_t>(high) << 16 | (static_cast<std::uint32_t>(sum_of(c, form.sub)) & 0xffffu));
+      }
     }
   }
+}
+
+/// Nothing but independent 8-bit dot products: the machine's integer peak. Returns the multiply-adds
+/// done; `sink` keeps the compiler from leaving them out.
+std::int64_t dot_products(std::int64_t rounds, std::int32_t* sink) {
+  constexpr int kChains = 12;  // latency times units of every machine known
+  constexpr std::int8_t kOnes[4 * (3 + kChains)] = {1, 1, 1, 1};
+  std::uint8_t ones[64];
+  for (auto& one : ones) one = 1;
+  const U8x64 w[4] = {u8_load(ones), u8_load(ones), u8_load(ones), u8_load(ones)};
+  I32x16 acc[kChains];
+  for (auto& a : acc) a = i32_zero();
+  for (std::int64_t round = 0; round < rounds; ++round) dot16<1, 1>(acc, w, kOnes);
+  I32x16 total = i32_zero();
+  for (auto& a : acc) total = total + a;
+  *sink = i32_sum(total);
+  return rounds * kChains * 256;
 }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <bit>
 #include <cmath>
 #include <numeric>
 
@@ -16,7 +17,7 @@ namespace checkbit {
 namespace {
 
 constexpr int kPanels = 3;
-constexpr int kTokens = 17;
+constexpr int kTokens = 21;  // blocks of 8, 8, 4 and 1; unpacked once from kUnpackTokens on
 constexpr int kRows = kPanels * kPanelRows;
 
 struct Line {
@@ -51,7 +52,10 @@ struct Problem {
   std::vector<std::int8_t> sub_scales, sub_mins;  ///< [rows][columns / sub_elements]
   std::vector<std::int8_t> x;                     ///< [tokens][columns]
   std::vector<float> x_scales;                    ///< [tokens][columns / activation_elements]
-  std::vector<std::int32_t> x_sums;               ///< [tokens][columns / 16]
+  std::int64_t x_sum(int token, int from, int count) const {
+    const auto first = x.begin() + token * columns + from;
+    return std::accumulate(first, first + count, std::int64_t{0});
+  }
 };
 
 std::vector<float> random_scales(Random& random, std::size_t count, bool half) {
@@ -83,8 +87,6 @@ void fill_activations(Problem& p, const IntegerForm& form, Fill fill, Random& ra
   }
   p.x_scales.resize(kTokens * columns / static_cast<std::size_t>(form.activation_elements));
   for (float& s : p.x_scales) s = fill == Fill::outlier ? 1e6f : random.uniform_float() * 0.1f;
-  p.x_sums.assign(p.x.size() / 16, 0);
-  for (std::size_t i = 0; i < p.x.size(); ++i) p.x_sums[i / 16] += p.x[i];
 }
 
 Problem make_problem(const Line& line, Fill fill) {
@@ -152,13 +154,66 @@ std::vector<std::uint8_t> pack(const Problem& p, const IntegerForm& form, std::s
       if (form.has_min && form.min_ratio == 0) {
         put_scale(record + layout.min_offset, scale_at, form.half_scales, p.min_scales[scale]);
       }
-      const auto sub_at = static_cast<std::size_t>(16 * (inside / form.sub_elements) + lane);
+      const int sub_index = inside / form.sub_elements;
+      const auto sub_at = static_cast<std::size_t>(16 * sub_index + lane);
+      const bool paired = form.scale_elements > form.sub_elements;
+      const auto min_at = paired ? static_cast<std::size_t>(32 * (sub_index / 2) + 2 * lane + sub_index % 2) : sub_at;
       const std::size_t sub = weight / static_cast<std::size_t>(form.sub_elements);
       if (form.has_sub_scale) record[layout.sub_offset + sub_at] = static_cast<std::uint8_t>(p.sub_scales[sub]);
-      if (form.has_sub_min) record[layout.sub_min_offset + sub_at] = static_cast<std::uint8_t>(p.sub_mins[sub]);
+      if (form.has_sub_min) record[layout.sub_min_offset + min_at] = static_cast<std::uint8_t>(p.sub_mins[sub]);
     }
   }
   return bytes;
+}
+
+// ---- activations in blocks, from the words of activations.h ----
+
+struct Activations {
+  std::vector<std::int8_t> q;
+  std::vector<float> scales;
+  std::vector<std::int32_t> starts, mins;
+};
+
+Activations interleave(const Problem& p, const IntegerForm& form, int tokens) {
+  Activations a;
+  for (int first = 0; first < tokens;) {
+    const int width = tokens - first >= 8 ? 8 : tokens - first >= 4 ? 4 : 1;
+    for (int c = 0; c < p.columns; c += 4) {
+      for (int t = first; t < first + width; ++t) {
+        for (int i = 0; i < 4; ++i) a.q.push_back(p.x[static_cast<std::size_t>(t * p.columns + c + i)]);
+      }
+    }
+    const auto each = [&](int step, auto&& f) {
+      for (int c = 0; step > 0 && c < p.columns; c += step) {
+        for (int t = first; t < first + width; ++t) f(t, c);
+      }
+    };
+    const auto scale_at = [&](int t, int c) {
+      return p.x_scales[static_cast<std::size_t>((t * p.columns + c) / form.activation_elements)];
+    };
+    each(form.activation_elements, [&](int t, int c) { a.scales.push_back(scale_at(t, c)); });
+    each(form.sub_elements, [&](int t, int c) {
+      a.starts.push_back(static_cast<std::int32_t>(-p.q_offset * p.x_sum(t, c, form.sub_elements)));
+    });
+    if (form.has_sub_min) {
+      const int entries = form.scale_elements > form.sub_elements ? 2 : 1;
+      each(entries * form.sub_elements, [&](int t, int c) {
+        const auto low = static_cast<std::int16_t>(p.x_sum(t, c, form.sub_elements));
+        const auto high = static_cast<std::int16_t>(entries == 2 ? p.x_sum(t, c + form.sub_elements, form.sub_elements) : 0);
+        std::int32_t pair = 0;
+        std::memcpy(&pair, &low, 2);
+        std::memcpy(reinterpret_cast<char*>(&pair) + 2, &high, 2);
+        a.mins.push_back(pair);
+      });
+    } else if (form.has_min) {
+      each(form.scale_elements, [&](int t, int c) {
+        const float scaled = static_cast<float>(p.x_sum(t, c, form.scale_elements)) * scale_at(t, c);
+        a.mins.push_back(std::bit_cast<std::int32_t>(scaled));
+      });
+    }
+    first += width;
+  }
+  return a;
 }
 
 // ---- the reference, from docs/numerics.md ----
@@ -186,8 +241,18 @@ float reference_row(const Problem& p, const Line& line, int token, int row, Orde
     const auto scale = static_cast<std::size_t>(row * groups + g);
     const float x_scale =
         p.x_scales[static_cast<std::size_t>(token * p.columns + g * form.scale_elements) / static_cast<std::size_t>(form.activation_elements)];
+    if (form.min_ratio != 0) {
+      const std::int64_t units = s * static_cast<std::int64_t>(1 / form.min_ratio) - m;
+      EXPECT_LE(std::abs(units), INT32_MAX);
+      acc = std::fma(static_cast<float>(units), p.scales[scale] * form.min_ratio * x_scale, acc);
+      continue;
+    }
     acc = std::fma(static_cast<float>(s), p.scales[scale] * x_scale, acc);
-    if (form.has_min) acc = std::fma(-static_cast<float>(m), p.min_scales[scale] * x_scale, acc);
+    if (form.has_sub_min) {
+      acc = std::fma(-static_cast<float>(m), p.min_scales[scale] * x_scale, acc);
+    } else if (form.has_min) {
+      acc = std::fma(-(static_cast<float>(m) * x_scale), p.min_scales[scale], acc);
+    }
   }
   return acc;
 }
@@ -219,14 +284,16 @@ TEST_P(Product, EveryInstructionSetGivesTheReferenceBits) {
         constexpr int kStride = kRows + 5;
         constexpr float kUntouched = 12345.0f;
         std::vector<float> y(static_cast<std::size_t>(kTokens * kStride), kUntouched);
+        const Activations x = interleave(p, line.form, tokens);
+        std::vector<std::uint8_t> scratch(product_scratch_bytes(p.columns));
         ProductArguments a;
         a.panels = panels.data();
         a.panel_bytes = panel_bytes;
         a.n_panels = kPanels;
         a.columns = p.columns;
-        a.q_offset = p.q_offset;
         a.table = line.table ? p.table.data() : nullptr;
-        a.x = {p.x.data(), p.x_scales.data(), p.x_sums.data()};
+        a.x = {x.q.data(), x.scales.data(), x.starts.data(), x.mins.data()};
+        a.scratch = scratch.data();
         a.n_tokens = tokens;
         a.y = y.data();
         a.y_stride = kStride;
@@ -292,51 +359,76 @@ TEST(FindProduct, WidensWhatHasNoLineOfItsOwn) {
 
 // ---- activations ----
 
+/// One token in lane 1 of a block of four; what stands in the other lanes must stay.
+struct Quantized {
+  Quantized(Isa isa, const std::vector<float>& x, const ActivationForm& form)
+      : q(4 * x.size(), 99), scales(4 * x.size(), 99.0f), starts(4 * x.size(), 99), mins(4 * x.size(), 99) {
+    kernels_for(isa).quantize_activations({.x = x.data(), .columns = static_cast<std::int64_t>(x.size()), .form = form, .width = 4, .lane = 1,
+                                           .q = q.data(), .scales = scales.data(), .starts = starts.data(), .mins = mins.data()});
+  }
+  std::vector<std::int8_t> q;
+  std::vector<float> scales;
+  std::vector<std::int32_t> starts, mins;
+  std::int8_t q_at(std::size_t column) const { return q[(column / 4 * 4 + 1) * 4 + column % 4]; }
+  std::int32_t q_sum(std::size_t from, std::size_t count) const {
+    std::int32_t sum = 0;
+    for (std::size_t c = from; c < from + count; ++c) sum += q_at(c);
+    return sum;
+  }
+};
+
+constexpr ActivationForm kPlainForm{.group = 32, .sub = 32, .offset = 8};
+
 TEST(QuantizeActivations, EveryInstructionSetFollowsTheRule) {
-  constexpr std::int64_t kColumns = 512;
+  constexpr std::size_t kColumns = 512;
   auto x = random_floats(3, kColumns, 5);
-  for (int i = 0; i < 256; ++i) x[static_cast<std::size_t>(i)] *= i % 32 == 7 ? 1e3f : 1e-3f;
+  for (std::size_t i = 0; i < 256; ++i) x[i] *= i % 32 == 7 ? 1e3f : 1e-3f;
   std::fill(x.begin() + 256, x.begin() + 288, 0.0f);
   x[300] = -3.4e38f;
   x[330] = 2.5f;  // of 127 / 5: ties
   x[331] = -127.0f;
-  for (const int group : {32, 128, 256}) {
-    std::vector<std::int8_t> q_expected;
-    std::vector<float> scales_expected;
-    std::vector<std::int32_t> sums_expected(kColumns / 16, 0);
-    for (std::int64_t start = 0; start < kColumns; start += group) {
-      float largest = 0;
-      for (int i = 0; i < group; ++i) largest = std::max(largest, std::fabs(x[static_cast<std::size_t>(start + i)]));
-      scales_expected.push_back(largest / 127.0f);
-      for (int i = 0; i < group; ++i) {
-        const float scaled = largest > 0 ? x[static_cast<std::size_t>(start + i)] * (127.0f / largest) : 0.0f;
-        q_expected.push_back(static_cast<std::int8_t>(std::nearbyint(scaled)));
-        sums_expected[static_cast<std::size_t>(start + i) / 16] += q_expected.back();
-      }
-    }
+  for (const Line& line : kLines) {
+    IntegerForm integer = line.form;
+    integer.q_offset = 7;
+    const ActivationForm form = activation_form(integer);
+    const auto group = static_cast<std::size_t>(form.group);
+    const auto sub = static_cast<std::size_t>(form.sub);
     for (const Isa isa : present_isas()) {
-      std::vector<std::int8_t> q(kColumns);
-      std::vector<float> scales(scales_expected.size());
-      std::vector<std::int32_t> sums(sums_expected.size());
-      kernels_for(isa).quantize_activations(x.data(), kColumns, group, q.data(), scales.data(), sums.data());
-      EXPECT_EQ(first_difference(q, q_expected), -1) << to_string(isa) << " group " << group;
-      EXPECT_EQ(first_difference(scales, scales_expected), -1) << to_string(isa) << " group " << group;
-      EXPECT_EQ(first_difference(sums, sums_expected), -1) << to_string(isa) << " group " << group;
+      SCOPED_TRACE(fmt::format("{} {}", line.name, to_string(isa)));
+      const Quantized out(isa, x, form);
+      for (std::size_t start = 0; start < kColumns; start += group) {
+        float largest = 0;
+        for (std::size_t i = 0; i < group; ++i) largest = std::max(largest, std::fabs(x[start + i]));
+        ASSERT_EQ(out.scales[start / group * 4 + 1], largest / 127.0f);
+        for (std::size_t i = 0; i < group; ++i) {
+          const float scaled = largest > 0 ? x[start + i] * (127.0f / largest) : 0.0f;
+          ASSERT_EQ(out.q_at(start + i), static_cast<std::int8_t>(std::nearbyint(scaled))) << start + i;
+        }
+      }
+      for (std::size_t c = 0; c < kColumns; c += sub) ASSERT_EQ(out.starts[c / sub * 4 + 1], -7 * out.q_sum(c, sub));
+      for (std::size_t c = 0; form.min_step > 0 && c < kColumns; c += static_cast<std::size_t>(form.min_step)) {
+        const std::int32_t got = out.mins[c / static_cast<std::size_t>(form.min_step) * 4 + 1];
+        if (form.mins == ActivationForm::Mins::sums) {
+          ASSERT_EQ(std::bit_cast<float>(got),
+                    static_cast<float>(out.q_sum(c, static_cast<std::size_t>(form.min_step))) * out.scales[c / group * 4 + 1]);
+        } else {
+          ASSERT_EQ(static_cast<std::int16_t>(got), out.q_sum(c, sub));
+          ASSERT_EQ(got >> 16, form.sums_per_min == 2 ? out.q_sum(c + sub, sub) : 0);
+        }
+      }
+      EXPECT_EQ(std::ranges::count(out.scales, 99.0f), std::ssize(out.scales) - std::ssize(x) / form.group);
+      EXPECT_EQ(out.q[0], 99);
     }
   }
 }
 
 /// 127 / max overflows for magnitudes below 3.7e-37: such a group counts as zero.
 TEST(QuantizeActivations, AGroupOfTheSmallestNumbersCountsAsZero) {
-  const std::vector<float> x(32, 1e-38f);
   for (const Isa isa : present_isas()) {
-    std::vector<std::int8_t> q(32, 1);
-    float scale = 1;
-    std::vector<std::int32_t> sums(2, 1);
-    kernels_for(isa).quantize_activations(x.data(), 32, 32, q.data(), &scale, sums.data());
-    EXPECT_EQ(q, std::vector<std::int8_t>(32, 0)) << to_string(isa);
-    EXPECT_EQ(sums, std::vector<std::int32_t>(2, 0)) << to_string(isa);
-    EXPECT_LT(scale, 1e-38f);
+    const Quantized out(isa, std::vector<float>(32, 1e-38f), kPlainForm);
+    for (std::size_t c = 0; c < 32; ++c) EXPECT_EQ(out.q_at(c), 0) << to_string(isa);
+    EXPECT_EQ(out.starts[1], 0) << to_string(isa);
+    EXPECT_LT(out.scales[1], 1e-38f);
   }
 }
 
@@ -348,16 +440,10 @@ TEST(QuantizeActivations, SumsAreThoseOfTheBytesAlsoOfWhatIsNotFinite) {
     x[5] = bad;
     std::vector<std::int8_t> q_expected;
     for (const Isa isa : present_isas()) {
-      std::vector<std::int8_t> q(64);
-      std::vector<float> scales(2);
-      std::vector<std::int32_t> sums(4);
-      kernels_for(isa).quantize_activations(x.data(), 64, 32, q.data(), scales.data(), sums.data());
-      for (std::size_t i = 0; i < 4; ++i) {
-        EXPECT_EQ(sums[i], std::accumulate(q.begin() + 16 * static_cast<int>(i), q.begin() + 16 * static_cast<int>(i) + 16, 0))
-            << to_string(isa) << " " << bad;
-      }
-      if (q_expected.empty()) q_expected = q;
-      EXPECT_EQ(q, q_expected) << to_string(isa) << " " << bad;
+      const Quantized out(isa, x, kPlainForm);
+      for (const std::size_t c : {0u, 32u}) EXPECT_EQ(out.starts[c / 32 * 4 + 1], -8 * out.q_sum(c, 32)) << to_string(isa) << " " << bad;
+      if (q_expected.empty()) q_expected = out.q;
+      EXPECT_EQ(out.q, q_expected) << to_string(isa) << " " << bad;
     }
   }
 }

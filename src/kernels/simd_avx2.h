@@ -4,6 +4,7 @@
 struct F32x16 { __m256 a, b; };
 struct I32x16 { __m256i a, b; };
 struct U8x64 { __m256i a, b; };
+struct I16x32 { __m256i a, b; };
 
 CB_INLINE F32x16 f32_zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 CB_INLINE F32x16 f32_set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
@@ -68,6 +69,9 @@ CB_INLINE F32x16 f32_scale_by_power(F32x16 x, I32x16 e) {
 CB_INLINE I32x16 i32_zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
 CB_INLINE I32x16 i32_set(std::int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 CB_INLINE I32x16 operator+(I32x16 x, I32x16 y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+CB_INLINE I32x16 operator-(I32x16 x, I32x16 y) { return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)}; }
+template <int kShift>
+CB_INLINE I32x16 i32_shift_left(I32x16 x) { return {_mm256_slli_epi32(x.a, kShift), _mm256_slli_epi32(x.b, kShift)}; }
 CB_INLINE I32x16 operator*(I32x16 x, I32x16 y) { return {_mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)}; }
 CB_INLINE I32x16 i32_load_i8(const std::uint8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
@@ -102,6 +106,10 @@ CB_INLINE U8x64 u8_load(const std::uint8_t* p) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
 }
+CB_INLINE void u8_store(std::uint8_t* p, U8x64 x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x.a);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 32), x.b);
+}
 CB_INLINE U8x64 operator|(U8x64 x, U8x64 y) { return {_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)}; }
 template <int kShift, int kMask>
 CB_INLINE U8x64 u8_shift_mask(U8x64 x) {
@@ -110,16 +118,19 @@ CB_INLINE U8x64 u8_shift_mask(U8x64 x) {
   if constexpr (kShift < 0) x = {_mm256_slli_epi16(x.a, -kShift), _mm256_slli_epi16(x.b, -kShift)};
   return {_mm256_and_si256(x.a, mask), _mm256_and_si256(x.b, mask)};
 }
+template <int kShift, int kMask>
+CB_INLINE U8x64 u8_merge(U8x64 low, U8x64 plane) {
+  return low | u8_shift_mask<kShift, kMask>(plane);
+}
 CB_INLINE U8x64 u8_table(const std::uint8_t* table, U8x64 index) {
   const __m256i wide = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
   return {_mm256_shuffle_epi8(wide, index.a), _mm256_shuffle_epi8(wide, index.b)};
 }
 
-template <bool kFullRange>
-CB_INLINE __m256i dot4_half(__m256i acc, __m256i w, __m256i xs) {
-  if constexpr (!kFullRange) {
-    const __m256i pairs = _mm256_maddubs_epi16(w, xs);
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+template <int kLargest>
+CB_INLINE __m256i detail_dot4(__m256i acc, __m256i w, __m256i xs) {
+  if constexpr (kLargest <= 127) {
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(w, xs), _mm256_set1_epi16(1)));
   }
   // maddubs would saturate: multiply even and odd bytes as 16-bit numbers instead.
   const __m256i even = _mm256_madd_epi16(_mm256_and_si256(w, _mm256_set1_epi16(0xff)),
@@ -127,8 +138,48 @@ CB_INLINE __m256i dot4_half(__m256i acc, __m256i w, __m256i xs) {
   const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(w, 8), _mm256_srai_epi16(xs, 8));
   return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
 }
-template <bool kFullRange>
-CB_INLINE I32x16 dot4(I32x16 acc, U8x64 w, const std::int8_t* x) {
-  const __m256i xs = _mm256_set1_epi32(load_int32(x));
-  return {dot4_half<kFullRange>(acc.a, w.a, xs), dot4_half<kFullRange>(acc.b, w.b, xs)};
+template <int kLargest>
+CB_INLINE __m256i detail_dot16(__m256i acc, __m256i w0, __m256i w1, __m256i w2, __m256i w3, const __m256i* xs) {
+  // Pairs of products fit into 16 bits four slices deep, or two.
+  if constexpr (kLargest * 127 * 2 * 4 <= 32767) {
+    const __m256i a = _mm256_add_epi16(_mm256_maddubs_epi16(w0, xs[0]), _mm256_maddubs_epi16(w1, xs[1]));
+    const __m256i b = _mm256_add_epi16(_mm256_maddubs_epi16(w2, xs[2]), _mm256_maddubs_epi16(w3, xs[3]));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_add_epi16(a, b), _mm256_set1_epi16(1)));
+  }
+  if constexpr (kLargest * 127 * 2 * 2 <= 32767) {
+    const __m256i a = _mm256_add_epi16(_mm256_maddubs_epi16(w0, xs[0]), _mm256_maddubs_epi16(w1, xs[1]));
+    const __m256i b = _mm256_add_epi16(_mm256_maddubs_epi16(w2, xs[2]), _mm256_maddubs_epi16(w3, xs[3]));
+    acc = _mm256_add_epi32(acc, _mm256_madd_epi16(a, _mm256_set1_epi16(1)));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(b, _mm256_set1_epi16(1)));
+  }
+  acc = detail_dot4<kLargest>(acc, w0, xs[0]);
+  acc = detail_dot4<kLargest>(acc, w1, xs[1]);
+  acc = detail_dot4<kLargest>(acc, w2, xs[2]);
+  return detail_dot4<kLargest>(acc, w3, xs[3]);
+}
+template <int kLargest, int kWidth, int kTokens>
+CB_INLINE void dot16(I32x16 (&acc)[kTokens], const U8x64 (&w)[4], const std::int8_t* x) {
+  CB_UNROLL
+  for (int t = 0; t < kTokens; ++t) {
+    __m256i xs[4];
+    CB_UNROLL
+    for (int s = 0; s < 4; ++s) xs[s] = _mm256_set1_epi32(load_int32(x + 4 * (s * kWidth + t)));
+    acc[t] = {detail_dot16<kLargest>(acc[t].a, w[0].a, w[1].a, w[2].a, w[3].a, xs),
+              detail_dot16<kLargest>(acc[t].b, w[0].b, w[1].b, w[2].b, w[3].b, xs)};
+  }
+}
+
+CB_INLINE I16x32 i16_load_i8(const std::uint8_t* p) {
+  return {_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
+          _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16)))};
+}
+CB_INLINE I16x32 i16_of_i32(I32x16 x) { return {x.a, x.b}; }
+CB_INLINE I32x16 dot_pairs(I32x16 acc, I16x32 w, std::int32_t x) {
+  const __m256i xs = _mm256_set1_epi32(x);
+  return {_mm256_add_epi32(acc.a, _mm256_madd_epi16(w.a, xs)), _mm256_add_epi32(acc.b, _mm256_madd_epi16(w.b, xs))};
+}
+template <int kBytes>
+CB_INLINE void prefetch(const std::uint8_t* p) {
+  CB_UNROLL
+  for (int i = 0; i < kBytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T0);
 }

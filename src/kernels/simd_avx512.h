@@ -5,6 +5,7 @@
 struct F32x16 { __m512 v; };
 struct I32x16 { __m512i v; };
 struct U8x64 { __m512i v; };
+struct I16x32 { __m512i v; };
 
 CB_INLINE F32x16 f32_zero() { return {_mm512_setzero_ps()}; }
 CB_INLINE F32x16 f32_set(float x) { return {_mm512_set1_ps(x)}; }
@@ -49,6 +50,9 @@ CB_INLINE F32x16 f32_scale_by_power(F32x16 a, I32x16 exponent) {
 CB_INLINE I32x16 i32_zero() { return {_mm512_setzero_si512()}; }
 CB_INLINE I32x16 i32_set(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
 CB_INLINE I32x16 operator+(I32x16 a, I32x16 b) { return {_mm512_add_epi32(a.v, b.v)}; }
+CB_INLINE I32x16 operator-(I32x16 a, I32x16 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+template <int kShift>
+CB_INLINE I32x16 i32_shift_left(I32x16 a) { return {_mm512_slli_epi32(a.v, kShift)}; }
 CB_INLINE I32x16 operator*(I32x16 a, I32x16 b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
 CB_INLINE I32x16 i32_load_i8(const std::uint8_t* p) {
   return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
@@ -83,7 +87,7 @@ CB_INLINE float f32_maximum(F32x16 a) {
 }
 
 CB_INLINE U8x64 u8_load(const std::uint8_t* p) { return {_mm512_loadu_si512(p)}; }
-CB_INLINE U8x64 operator|(U8x64 a, U8x64 b) { return {_mm512_or_si512(a.v, b.v)}; }
+CB_INLINE void u8_store(std::uint8_t* p, U8x64 a) { _mm512_storeu_si512(p, a.v); }
 template <int kShift, int kMask>
 CB_INLINE U8x64 u8_shift_mask(U8x64 a) {
   const __m512i mask = _mm512_set1_epi8(static_cast<char>(kMask));
@@ -91,25 +95,70 @@ CB_INLINE U8x64 u8_shift_mask(U8x64 a) {
   if constexpr (kShift < 0) return {_mm512_and_si512(_mm512_slli_epi16(a.v, -kShift), mask)};
   return {_mm512_and_si512(a.v, mask)};
 }
+template <int kShift, int kMask>
+CB_INLINE U8x64 u8_merge(U8x64 low, U8x64 plane) {
+  __m512i shifted = plane.v;
+  if constexpr (kShift > 0) shifted = _mm512_srli_epi16(plane.v, kShift);
+  if constexpr (kShift < 0) shifted = _mm512_slli_epi16(plane.v, -kShift);
+  constexpr int kAndThenOr = 0xea;  // (shifted & mask) | low
+  return {_mm512_ternarylogic_epi32(shifted, _mm512_set1_epi8(static_cast<char>(kMask)), low.v, kAndThenOr)};
+}
 CB_INLINE U8x64 u8_table(const std::uint8_t* table, U8x64 index) {
   const __m512i wide = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
   return {_mm512_shuffle_epi8(wide, index.v)};
 }
 
-template <bool kFullRange>
-CB_INLINE I32x16 dot4(I32x16 acc, U8x64 w, const std::int8_t* x) {
-  const __m512i xs = _mm512_set1_epi32(load_int32(x));
+template <int kLargest>
+CB_INLINE __m512i detail_dot4(__m512i acc, __m512i w, __m512i xs) {
 #if CB_HAS_VNNI
-  return {_mm512_dpbusd_epi32(acc.v, w.v, xs)};
+  return _mm512_dpbusd_epi32(acc, w, xs);
 #else
-  if constexpr (!kFullRange) {
-    const __m512i pairs = _mm512_maddubs_epi16(w.v, xs);
-    return {_mm512_add_epi32(acc.v, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))};
+  if constexpr (kLargest <= 127) {
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(w, xs), _mm512_set1_epi16(1)));
   }
   // maddubs would saturate: multiply even and odd bytes as 16-bit numbers instead.
-  const __m512i even = _mm512_madd_epi16(_mm512_and_si512(w.v, _mm512_set1_epi16(0xff)),
+  const __m512i even = _mm512_madd_epi16(_mm512_and_si512(w, _mm512_set1_epi16(0xff)),
                                          _mm512_srai_epi16(_mm512_slli_epi16(xs, 8), 8));
-  const __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(w.v, 8), _mm512_srai_epi16(xs, 8));
-  return {_mm512_add_epi32(acc.v, _mm512_add_epi32(even, odd))};
+  const __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(w, 8), _mm512_srai_epi16(xs, 8));
+  return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
 #endif
+}
+template <int kLargest, int kWidth, int kTokens>
+CB_INLINE void dot16(I32x16 (&acc)[kTokens], const U8x64 (&w)[4], const std::int8_t* x) {
+#if !CB_HAS_VNNI
+  // Pairs of products fit into 16 bits four slices deep.
+  if constexpr (kLargest * 127 * 2 * 4 <= 32767) {
+    CB_UNROLL
+    for (int t = 0; t < kTokens; ++t) {
+      const auto pairs = [&](int s) { return _mm512_maddubs_epi16(w[s].v, _mm512_set1_epi32(load_int32(x + 4 * (s * kWidth + t)))); };
+      const __m512i sum = _mm512_add_epi16(_mm512_add_epi16(pairs(0), pairs(1)), _mm512_add_epi16(pairs(2), pairs(3)));
+      acc[t].v = _mm512_add_epi32(acc[t].v, _mm512_madd_epi16(sum, _mm512_set1_epi16(1)));
+    }
+    return;
+  }
+#endif
+  CB_UNROLL
+  for (int s = 0; s < 4; ++s) {
+    CB_UNROLL
+    for (int t = 0; t < kTokens; ++t) {
+      acc[t].v = detail_dot4<kLargest>(acc[t].v, w[s].v, _mm512_set1_epi32(load_int32(x + 4 * (s * kWidth + t))));
+    }
+  }
+}
+
+CB_INLINE I16x32 i16_load_i8(const std::uint8_t* p) {
+  return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+CB_INLINE I16x32 i16_of_i32(I32x16 a) { return {a.v}; }
+CB_INLINE I32x16 dot_pairs(I32x16 acc, I16x32 a, std::int32_t x) {
+#if CB_HAS_VNNI
+  return {_mm512_dpwssd_epi32(acc.v, a.v, _mm512_set1_epi32(x))};
+#else
+  return {_mm512_add_epi32(acc.v, _mm512_madd_epi16(a.v, _mm512_set1_epi32(x)))};
+#endif
+}
+template <int kBytes>
+CB_INLINE void prefetch(const std::uint8_t* p) {
+  CB_UNROLL
+  for (int i = 0; i < kBytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T0);
 }

@@ -5,6 +5,7 @@
 struct F32x16 { float v[16]; };
 struct I32x16 { std::int32_t v[16]; };
 struct U8x64 { std::uint8_t v[64]; };
+struct I16x32 { std::int16_t v[32]; };
 
 #define CB_LANES(TYPE, EXPRESSION)                        \
   TYPE r;                                                 \
@@ -55,6 +56,9 @@ CB_INLINE F32x16 f32_scale_by_power(F32x16 a, I32x16 exponent) {
 CB_INLINE I32x16 i32_zero() { CB_LANES(I32x16, 0); }
 CB_INLINE I32x16 i32_set(std::int32_t x) { CB_LANES(I32x16, x); }
 CB_INLINE I32x16 operator+(I32x16 a, I32x16 b) { CB_LANES(I32x16, a.v[i] + b.v[i]); }
+CB_INLINE I32x16 operator-(I32x16 a, I32x16 b) { CB_LANES(I32x16, a.v[i] - b.v[i]); }
+template <int kShift>
+CB_INLINE I32x16 i32_shift_left(I32x16 a) { CB_LANES(I32x16, static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v[i]) << kShift)); }
 CB_INLINE I32x16 operator*(I32x16 a, I32x16 b) { CB_LANES(I32x16, a.v[i] * b.v[i]); }
 /// Sixteen signed bytes, widened.
 CB_INLINE I32x16 i32_load_i8(const std::uint8_t* p) { CB_LANES(I32x16, static_cast<std::int8_t>(p[i])); }
@@ -86,6 +90,7 @@ CB_INLINE U8x64 u8_load(const std::uint8_t* p) {
   std::memcpy(r.v, p, 64);
   return r;
 }
+CB_INLINE void u8_store(std::uint8_t* p, U8x64 a) { std::memcpy(p, a.v, 64); }
 CB_INLINE U8x64 operator|(U8x64 a, U8x64 b) {
   for (int i = 0; i < 64; ++i) a.v[i] |= b.v[i];
   return a;
@@ -99,19 +104,53 @@ CB_INLINE U8x64 u8_shift_mask(U8x64 a) {
   }
   return a;
 }
+/// low | u8_shift_mask<kShift, kMask>(plane).
+template <int kShift, int kMask>
+CB_INLINE U8x64 u8_merge(U8x64 low, U8x64 plane) {
+  return low | u8_shift_mask<kShift, kMask>(plane);
+}
 /// table[16], every index < 16.
 CB_INLINE U8x64 u8_table(const std::uint8_t* table, U8x64 index) {
   for (int i = 0; i < 64; ++i) index.v[i] = table[index.v[i]];
   return index;
 }
 
-/// acc[lane] += sum over j < 4 of w[4 lane + j] * x[j], exactly. kFullRange: w may exceed 127.
-template <bool kFullRange>
-CB_INLINE I32x16 dot4(I32x16 acc, U8x64 w, const std::int8_t* x) {
-  const std::int32_t x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-  for (int i = 0; i < 16; ++i) {
-    acc.v[i] += w.v[4 * i] * x0 + w.v[4 * i + 1] * x1 + w.v[4 * i + 2] * x2 + w.v[4 * i + 3] * x3;
+/// acc[t][lane] += sum over slices s < 4 and j < 4 of w[s][4 lane + j] * x[4 (s kWidth + t) + j],
+/// exactly, for kTokens tokens of a block of kWidth. No weight exceeds kLargest.
+template <int kLargest, int kWidth, int kTokens>
+CB_INLINE void dot16(I32x16 (&acc)[kTokens], const U8x64 (&w)[4], const std::int8_t* x) {
+  for (int t = 0; t < kTokens; ++t) {
+    for (int s = 0; s < 4; ++s) {
+      const std::int8_t* four = x + 4 * (s * kWidth + t);
+      for (int i = 0; i < 16; ++i) {
+        for (int j = 0; j < 4; ++j) acc[t].v[i] += w[s].v[4 * i + j] * four[j];
+      }
+    }
   }
+}
+
+/// Thirty-two signed bytes, widened to pairs of 16 bits per lane.
+CB_INLINE I16x32 i16_load_i8(const std::uint8_t* p) {
+  I16x32 r;
+  for (int i = 0; i < 32; ++i) r.v[i] = static_cast<std::int8_t>(p[i]);
+  return r;
+}
+/// The lanes' halves as pairs, low half first.
+CB_INLINE I16x32 i16_of_i32(I32x16 a) {
+  I16x32 r;
+  for (int i = 0; i < 16; ++i) {
+    r.v[2 * i] = static_cast<std::int16_t>(a.v[i]);
+    r.v[2 * i + 1] = static_cast<std::int16_t>(a.v[i] >> 16);
+  }
+  return r;
+}
+/// acc[lane] += a[lane][0] * low half of x + a[lane][1] * high half of x.
+CB_INLINE I32x16 dot_pairs(I32x16 acc, I16x32 a, std::int32_t x) {
+  const std::int32_t low = static_cast<std::int16_t>(x), high = x >> 16;
+  for (int i = 0; i < 16; ++i) acc.v[i] += a.v[2 * i] * low + a.v[2 * i + 1] * high;
   return acc;
 }
+/// Asks for kBytes from p on to be brought near; p need not be valid.
+template <int kBytes>
+CB_INLINE void prefetch(const std::uint8_t*) {}
 #undef CB_LANES

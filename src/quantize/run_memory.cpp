@@ -1,19 +1,15 @@
 #include "quantize/run_memory.h"
 
 #include <algorithm>
-#include <set>
+#include <vector>
+
+#include "kernels/activations.h"
 
 namespace checkbit {
 namespace {
 
 /// Pages of code and libraries first touched by loading, evaluating and printing.
 constexpr std::uint64_t kProgramCodeBytes = 4u << 20;
-
-/// Values, scales and sums of one group size: as the executor allocates them.
-std::uint64_t set_bytes(std::int64_t widest, std::int64_t batch_tokens, int group) {
-  const auto elements = static_cast<std::uint64_t>(widest * batch_tokens);
-  return elements + elements / static_cast<std::uint64_t>(group) * 4 + elements / 16 * 4;
-}
 
 std::int64_t widest_of(const Plan& plan) {
   std::int64_t widest = 0;
@@ -24,35 +20,45 @@ std::int64_t widest_of(const Plan& plan) {
   return widest;
 }
 
-std::uint64_t sets_bytes(const std::set<int>& groups, std::int64_t widest,
-                         std::int64_t batch_tokens) {
-  std::uint64_t bytes = 0;
-  for (const int group : groups) bytes += set_bytes(widest, batch_tokens, group);
-  return bytes;
-}
+/// Distinct forms of 8-bit activations; the executor keeps one set of buffers for each.
+class FormSet {
+ public:
+  void add(const Format& format) {
+    const ActivationForm form = activation_form(format.integer);
+    if (std::ranges::find(forms_, form) == forms_.end()) forms_.push_back(form);
+  }
+  std::uint64_t bytes(std::int64_t widest, std::int64_t batch_tokens) const {
+    std::uint64_t sum = 0;
+    for (const ActivationForm& form : forms_) {
+      sum += static_cast<std::uint64_t>(batch_tokens * activation_bytes_per_token(form, widest));
+    }
+    return sum;
+  }
+
+ private:
+  std::vector<ActivationForm> forms_;
+};
 
 }  // namespace
 
 std::uint64_t activation_bytes(const Plan& plan, std::int64_t batch_tokens) {
-  std::set<int> groups;
+  FormSet forms;
   for (const TensorPlan& t : plan.tensors) {
-    if (is_quantizable(t) && t.format->unpack != nullptr)
-      groups.insert(t.format->integer.activation_elements);
+    if (is_quantizable(t) && t.format->unpack != nullptr) forms.add(*t.format);
   }
-  return sets_bytes(groups, widest_of(plan), batch_tokens);
+  return forms.bytes(widest_of(plan), batch_tokens);
 }
 
 std::uint64_t most_activation_bytes(const Plan& plan, std::int64_t batch_tokens) {
-  std::set<int> groups;
+  FormSet forms;
   for (const Format* format : all_formats()) {
     const auto fits = [&](const TensorPlan& t) {
       return is_quantizable(t) &&
              t.source->info.columns() % static_cast<std::uint64_t>(format->block_elements) == 0;
     };
-    if (format->unpack != nullptr && std::ranges::any_of(plan.tensors, fits))
-      groups.insert(format->integer.activation_elements);
+    if (format->unpack != nullptr && std::ranges::any_of(plan.tensors, fits)) forms.add(*format);
   }
-  return sets_bytes(groups, widest_of(plan), batch_tokens);
+  return forms.bytes(widest_of(plan), batch_tokens);
 }
 
 RunMemory run_memory(Session& session, const Plan& source, std::uint64_t start_bytes) {

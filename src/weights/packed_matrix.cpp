@@ -88,7 +88,7 @@ void PackedMatrix::choose_path(const Format& format, ActivationMode activations)
     if (auto choice = find_product(format.integer)) {
       const PanelLayout layout = panel_layout(choice->form);
       // A record or an activation group must not run over the end of a row (NVFP4 in odd widths).
-      if (columns_ % layout.record_columns == 0 && columns_ % format.integer.activation_elements == 0) {
+      if (columns_ % layout.record_columns == 0 && columns_ % choice->form.activation_elements == 0) {
         integer_ = true;
         widened_ = choice->widened;
         kind_ = choice->kind;
@@ -183,7 +183,10 @@ void PackedMatrix::pack_integer_panel(std::int64_t panel, std::uint8_t* out) con
         const int index = (inside / form_.sub_elements + s) * kPanelRows + lane;
         const int from = at / form_.sub_elements + s;
         if (form_.has_sub_scale) record[layout_.sub_offset + index] = static_cast<std::uint8_t>(block.sub_scale[from]);
-        if (form_.has_sub_min) record[layout_.sub_min_offset + index] = static_cast<std::uint8_t>(block.sub_min[from]);
+        if (form_.has_sub_min) {
+          const int at_min = sub_min_index(form_, inside / form_.sub_elements + s, lane);
+          record[layout_.sub_min_offset + at_min] = static_cast<std::uint8_t>(block.sub_min[from]);
+        }
       }
       for (int u = 0; u < piece / kUnitColumns; ++u) {
         std::uint8_t* unit = record + layout_.quant_offset + (inside / kUnitColumns + u) * layout_.unit_bytes;
@@ -214,30 +217,31 @@ void PackedMatrix::multiply(const Kernels& kernels, const ActivationRows& x, std
                             float* y, std::int64_t y_stride, std::uint8_t* scratch) const {
   y += begin * kPanelRows;
   if (data_.size() != 0) {
-    multiply_packed(kernels, x, data_.data() + static_cast<std::size_t>(begin) * panel_bytes_, end - begin, y, y_stride);
+    multiply_packed(kernels, x, data_.data() + static_cast<std::size_t>(begin) * panel_bytes_, end - begin, y, y_stride, scratch);
     return;
   }
   for (std::int64_t panel = begin; panel < end; ++panel, y += kPanelRows) {
     pack_panel(panel, scratch);
-    multiply_packed(kernels, x, scratch, 1, y, y_stride);
+    multiply_packed(kernels, x, scratch, 1, y, y_stride, scratch + panel_bytes_);
   }
   drop_rows(drop_source_, begin, end);
 }
 
 void PackedMatrix::multiply_packed(const Kernels& kernels, const ActivationRows& x, const std::uint8_t* panels,
-                                   std::int64_t n_panels, float* y, std::int64_t y_stride) const {
+                                   std::int64_t n_panels, float* y, std::int64_t y_stride,
+                                   std::uint8_t* scratch) const {
   if (integer_) {
     ProductArguments a;
     a.panels = panels;
     a.panel_bytes = panel_bytes_;
     a.n_panels = n_panels;
     a.columns = columns_;
-    a.q_offset = form_.q_offset;
     a.table = form_.table;
     a.x = x.quantized;
     a.n_tokens = x.n_tokens;
     a.y = y;
     a.y_stride = y_stride;
+    a.scratch = scratch;
     kernels.products[static_cast<int>(kind_)](a);
     return;
   }

@@ -38,7 +38,7 @@ struct ActivationRows {
   const float* values = nullptr;  ///< [n_tokens][stride]
   std::int64_t stride = 0;
   std::int64_t n_tokens = 0;
-  QuantizedActivations quantized;  ///< for matrices with quantizes() true, of their activation group
+  QuantizedActivations quantized;  ///< for matrices with quantizes() true, of their activation_form()
 };
 
 class PackedMatrix {
@@ -61,10 +61,13 @@ class PackedMatrix {
   const Format& format() const { return *tensor_->info.format; }
   std::size_t packed_bytes() const { return data_.size(); }
   std::string_view path() const;
-  /// True when products take 8-bit activations in groups of activation_elements().
+  /// True when products take 8-bit activations of activation_form().
   bool quantizes() const { return integer_; }
-  int activation_elements() const { return form_.activation_elements; }
-  std::size_t scratch_bytes() const { return data_.size() == 0 ? panel_bytes_ : 0; }
+  ActivationForm activation_form() const { return checkbit::activation_form(form_); }
+  /// A panel packed when it is used, and one unpacked for a prompt.
+  std::size_t scratch_bytes() const {
+    return (data_.size() == 0 ? panel_bytes_ : 0) + (integer_ ? product_scratch_bytes(columns_) : 0);
+  }
 
   /// y[t][16 p + lane] for panels [begin, end); y has a row stride of whole panels. `scratch` holds
   /// scratch_bytes() and belongs to the calling thread.
@@ -85,7 +88,7 @@ class PackedMatrix {
   void pack_integer_panel(std::int64_t panel, std::uint8_t* out) const;
   void pack_float_panel(std::int64_t panel, std::uint8_t* out) const;
   void multiply_packed(const Kernels& kernels, const ActivationRows& x, const std::uint8_t* panels,
-                       std::int64_t n_panels, float* y, std::int64_t y_stride) const;
+                       std::int64_t n_panels, float* y, std::int64_t y_stride, std::uint8_t* scratch) const;
 
   const ModelTensor* tensor_ = nullptr;
   std::int64_t rows_ = 0;

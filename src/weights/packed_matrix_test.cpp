@@ -77,18 +77,19 @@ std::vector<float> activations(std::int64_t columns) {
 /// y [kTokens][whole panels], the panels cut into ranges of `step`.
 std::vector<float> multiply(const PackedMatrix& m, const std::vector<float>& x, std::int64_t step = 1 << 20) {
   const Kernels& kernels = kernels_for(*select_isa());
-  const auto columns = static_cast<std::size_t>(m.columns());
   ActivationRows rows{x.data(), m.columns(), kTokens, {}};
   std::vector<std::int8_t> q(x.size());
   std::vector<float> scales(x.size());
-  std::vector<std::int32_t> sums(x.size());
+  std::vector<std::int32_t> starts(x.size()), mins(x.size());
   if (m.quantizes()) {
-    const auto group = static_cast<std::size_t>(m.activation_elements());
-    for (std::size_t t = 0; t < kTokens; ++t) {
-      kernels.quantize_activations(x.data() + t * columns, m.columns(), static_cast<int>(group), q.data() + t * columns,
-                                   scales.data() + t * (columns / group), sums.data() + t * (columns / 16));
+    const ActivationForm form = m.activation_form();
+    for (std::int64_t t = 0; t < kTokens; ++t) {  // three tokens: blocks of one
+      kernels.quantize_activations({.x = x.data() + t * m.columns(), .columns = m.columns(), .form = form, .width = 1, .lane = 0,
+                                    .q = q.data() + t * m.columns(), .scales = scales.data() + t * scales_per_token(form, m.columns()),
+                                    .starts = starts.data() + t * starts_per_token(form, m.columns()),
+                                    .mins = mins.data() + t * mins_per_token(form, m.columns())});
     }
-    rows.quantized = {q.data(), scales.data(), sums.data()};
+    rows.quantized = {q.data(), scales.data(), starts.data(), mins.data()};
   }
   std::vector<std::uint8_t> scratch(m.scratch_bytes());
   const std::int64_t stride = m.panels() * kPanelRows;

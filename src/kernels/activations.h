@@ -1,0 +1,88 @@
+// Quantized activations: their form and their layout in memory.
+//
+// What: tokens stand in blocks of 8, then 4, then 1 (token_block), interleaved inside a block, so that
+//   a product reads the activations of a whole tile as one stream. In a block of `width` tokens,
+//   token i has
+//     q       byte   [column / 4][width][4]     at (column / 4 * width + i) * 4 + column % 4
+//     scales  float  [columns / group][width]   at (column / group) * width + i
+//     starts  int32  [columns / sub][width]     -offset * (sum of q over the sub-group)
+//     mins    4 bytes [columns / min_step][width], by `mins`:
+//       sums   float: (sum of q over the scale group) * scale
+//       pairs  two int16: sums of q over two sub-groups, or over one and zero
+//   A block begins at first_token times what one token takes.
+// Threads: constants and pure functions.
+#pragma once
+
+#include <cstdint>
+
+#include "formats/format.h"
+
+namespace checkbit {
+
+/// What a product asks of its activations; matrices with equal forms share one quantized copy.
+struct ActivationForm {
+  enum class Mins { none, sums, pairs };
+  int group = 0;     ///< activations under one scale
+  int sub = 0;       ///< columns of a sub-group
+  int offset = 0;    ///< subtracted from the weights' q
+  Mins mins = Mins::none;
+  int min_step = 0;  ///< columns that one entry of `mins` stands for; 0 without mins
+  int sums_per_min = 0;  ///< of `pairs`: sub-groups in one entry, 1 or 2
+  bool operator==(const ActivationForm&) const = default;
+};
+
+constexpr ActivationForm activation_form(const IntegerForm& form) {
+  ActivationForm a{.group = form.activation_elements, .sub = form.sub_elements, .offset = form.q_offset};
+  if (!form.has_min) return a;
+  a.mins = form.has_sub_min ? ActivationForm::Mins::pairs : ActivationForm::Mins::sums;
+  a.sums_per_min = form.has_sub_min && form.scale_elements > form.sub_elements ? 2 : 1;
+  a.min_step = form.has_sub_min ? a.sums_per_min * form.sub_elements : form.scale_elements;
+  return a;
+}
+
+/// 4-byte entries that one token of `columns` takes beside its bytes.
+constexpr std::int64_t scales_per_token(const ActivationForm& form, std::int64_t columns) { return columns / form.group; }
+constexpr std::int64_t starts_per_token(const ActivationForm& form, std::int64_t columns) { return columns / form.sub; }
+constexpr std::int64_t mins_per_token(const ActivationForm& form, std::int64_t columns) {
+  return form.min_step == 0 ? 0 : columns / form.min_step;
+}
+constexpr std::int64_t activation_bytes_per_token(const ActivationForm& form, std::int64_t columns) {
+  return columns + 4 * (scales_per_token(form, columns) + starts_per_token(form, columns) + mins_per_token(form, columns));
+}
+
+struct TokenBlock {
+  std::int64_t first = 0;
+  int width = 0;  ///< 8, 4 or 1
+};
+
+/// The block of `token` in a batch of n_tokens.
+constexpr TokenBlock token_block(std::int64_t token, std::int64_t n_tokens) {
+  const std::int64_t eights = n_tokens / 8 * 8;
+  const std::int64_t fours = n_tokens / 4 * 4;
+  if (token < eights) return {token / 8 * 8, 8};
+  if (token < fours) return {token / 4 * 4, 4};
+  return {token, 1};
+}
+
+/// Activations of n_tokens tokens, quantized to 8 bits (-127..127).
+struct QuantizedActivations {
+  const std::int8_t* q = nullptr;
+  const float* scales = nullptr;
+  const std::int32_t* starts = nullptr;
+  const std::int32_t* mins = nullptr;  ///< null without mins
+};
+
+/// Quantizes one token into its place in a block: pointers are those of the block.
+struct QuantizeArguments {
+  const float* x = nullptr;  ///< [columns]
+  std::int64_t columns = 0;  ///< a multiple of form.group
+  ActivationForm form;
+  int width = 1;
+  int lane = 0;              ///< the token's place in the block
+  std::int8_t* q = nullptr;
+  float* scales = nullptr;
+  std::int32_t* starts = nullptr;
+  std::int32_t* mins = nullptr;
+};
+
+}  // namespace checkbit

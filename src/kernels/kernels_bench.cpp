@@ -1,0 +1,163 @@
+// Micro-benchmarks of the kernels, with the share of what the machine could do at most.
+//
+// What: every line of products.def over one token (bound by reading: GB/s of packed weights beside
+//   those of merely reading a buffer of that size) and over a prompt (bound by arithmetic: multiply-adds
+//   a second beside those of a loop of nothing but 8-bit dot products), on one thread.
+// Use: build/release/kernels_bench [--benchmark_filter=k32_b4_min]; CHECKBIT_ISA chooses the instruction set.
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "base/random.h"
+#include "kernels/kernels.h"
+
+namespace checkbit {
+namespace {
+
+constexpr std::int64_t kColumns = 1536;
+constexpr std::int64_t kPromptTokens = 256;
+constexpr std::size_t kStreamBytes = 192u << 20;  ///< far above the caches
+
+struct Line {
+  const char* name;
+  ProductKind kind;
+  bool table;
+  IntegerForm form;
+};
+
+constexpr Line kLines[] = {
+#define CHECKBIT_PRODUCT(NAME, BITS, TABLE, SCALE, SUB, SUB_SCALE, MIN, SUB_MIN, RATIO, HALF, ACTIVATION) \
+  Line{#NAME, ProductKind::NAME, TABLE,                                                                   \
+       IntegerForm{.bits = BITS, .scale_elements = SCALE, .sub_elements = SUB,                            \
+                   .has_sub_scale = SUB_SCALE, .has_min = MIN, .has_sub_min = SUB_MIN,                    \
+                   .min_ratio = RATIO, .half_scales = HALF, .activation_elements = ACTIVATION}},
+#include "kernels/products.def"
+#undef CHECKBIT_PRODUCT
+};
+
+AlignedBuffer random_bytes(std::size_t size) {
+  AlignedBuffer buffer = std::move(*AlignedBuffer::allocate(size, "benchmark"));
+  Random random(1);
+  // Bytes below 0x38 keep binary16 scales finite and small.
+  for (std::size_t i = 0; i < size; ++i) buffer.data()[i] = static_cast<std::uint8_t>(random.next() % 0x38);
+  return buffer;
+}
+
+double seconds(auto&& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+const Kernels& kernels() {
+  static const Kernels& chosen = kernels_for(*select_isa());
+  return chosen;
+}
+
+/// Multiply-adds a second of a loop of nothing but 8-bit dot products, on one thread.
+double integer_peak() {
+  static const double peak = [] {
+    double best = 0;
+    for (int attempt = 0; attempt < 5; ++attempt) {
+      std::int32_t sink = 0;
+      std::int64_t done = 0;
+      const double taken = seconds([&] { done = kernels().dot_products(1 << 20, &sink); });
+      benchmark::DoNotOptimize(sink);
+      best = std::max(best, static_cast<double>(done) / taken);
+    }
+    return best;
+  }();
+  return peak;
+}
+
+/// Packed weights of one shape, and activations for kPromptTokens tokens.
+struct Operands {
+  explicit Operands(const Line& line, std::int64_t rows)
+      : layout(panel_layout(line.form)),
+        panel_bytes(layout.record_bytes * static_cast<std::size_t>(kColumns / layout.record_columns)),
+        n_panels(rows / kPanelRows),
+        panels(random_bytes(panel_bytes * static_cast<std::size_t>(n_panels))),
+        q(random_bytes(kPromptTokens * kColumns)),
+        scales(kPromptTokens * kColumns / 32, 0.01f),
+        sums(kPromptTokens * kColumns / 16, 100),
+        scratch(product_scratch_bytes(kColumns)),
+        y(static_cast<std::size_t>(kPromptTokens * rows)) {
+    arguments.panels = panels.data();
+    arguments.panel_bytes = panel_bytes;
+    arguments.n_panels = n_panels;
+    arguments.columns = kColumns;
+    arguments.table = line.table ? table : nullptr;
+    arguments.x = {q.as<std::int8_t>(), scales.data(), sums.data(), sums.data()};
+    arguments.scratch = scratch.data();
+    arguments.y = y.data();
+    arguments.y_stride = rows;
+  }
+  std::uint8_t table[16] = {};
+  PanelLayout layout;
+  std::size_t panel_bytes;
+  std::int64_t n_panels;
+  AlignedBuffer panels, q;
+  std::vector<float> scales;
+  std::vector<std::int32_t> sums;
+  std::vector<std::uint8_t> scratch;
+  std::vector<float> y;
+  ProductArguments arguments;
+};
+
+void product(benchmark::State& state, const Line& line, std::int64_t tokens, std::int64_t rows) {
+  Operands operands(line, rows);
+  operands.arguments.n_tokens = tokens;
+  const ProductKernel kernel = kernels().products[static_cast<int>(line.kind)];
+  for (auto _ : state) kernel(operands.arguments);
+  const double runs = static_cast<double>(state.iterations());
+  const double products = runs * static_cast<double>(tokens * rows * kColumns);
+  state.counters["GMAC/s"] = benchmark::Counter(products / 1e9, benchmark::Counter::kIsRate);
+  state.counters["of_peak"] = benchmark::Counter(products / integer_peak(), benchmark::Counter::kIsRate);
+  state.counters["GB/s"] = benchmark::Counter(runs * static_cast<double>(operands.panels.size()) / 1e9, benchmark::Counter::kIsRate);
+}
+
+/// What reading alone reaches: the bound of a product with one token.
+void read_only(benchmark::State& state) {
+  const AlignedBuffer buffer = random_bytes(kStreamBytes);
+  for (auto _ : state) {
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < buffer.size() / 8; ++i) sum += buffer.as<std::uint64_t>()[i];
+    benchmark::DoNotOptimize(sum);
+  }
+  state.counters["GB/s"] = benchmark::Counter(static_cast<double>(state.iterations()) * static_cast<double>(buffer.size()) / 1e9,
+                                              benchmark::Counter::kIsRate);
+}
+
+void register_all() {
+  benchmark::RegisterBenchmark("read", read_only)->UseRealTime()->Threads(1)->Threads(2)->Unit(benchmark::kMillisecond);
+  for (const Line& line : kLines) {
+    const PanelLayout layout = panel_layout(line.form);
+    const auto row_bytes = layout.record_bytes / kPanelRows * static_cast<std::size_t>(kColumns / layout.record_columns);
+    const auto stream_rows = static_cast<std::int64_t>(kStreamBytes / row_bytes / kPanelRows * kPanelRows);
+    const auto add = [&](const char* what, std::int64_t tokens, std::int64_t rows) {
+      return benchmark::RegisterBenchmark((std::string(line.name) + "/" + what).c_str(),
+                                   [&line, tokens, rows](benchmark::State& state) { product(state, line, tokens, rows); })
+          ->UseRealTime()
+          ->Unit(benchmark::kMillisecond);
+    };
+    add("generate", 1, stream_rows)->Threads(1)->Threads(2);
+    add("sequences_8", 8, stream_rows);
+    add("prompt", kPromptTokens, 1536);
+  }
+}
+
+}  // namespace
+}  // namespace checkbit
+
+int main(int argc, char** argv) {
+  checkbit::register_all();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
