@@ -107,6 +107,7 @@ std::uint64_t Executor::buffer_bytes() const {
   for (const QuantizedBuffer& b : quantized_) bytes += b.q.size() + b.scales.size() + b.starts.size() + b.mins.size();
   for (const AlignedBuffer& b : pack_scratch_) bytes += b.size();
   for (const AlignedBuffer& b : score_scratch_) bytes += b.size();
+  bytes += split_scratch_.size();
   return bytes;
 }
 
@@ -160,12 +161,16 @@ Status Executor::reserve_scores(std::span<const BatchToken> batch) {
   for (const BatchToken& b : batch) furthest = std::max(furthest, b.sequence->length());
   const std::int64_t needed = furthest + static_cast<std::int64_t>(batch.size()) + 64;
   if (needed > score_capacity_) score_capacity_ = padded(std::max(needed, 2 * score_capacity_));
-  const auto bytes = static_cast<std::size_t>(score_capacity_ * (h.heads / h.key_value_heads)) * sizeof(float);
-  for (AlignedBuffer& scratch : score_scratch_) {
-    if (scratch.size() >= bytes) continue;
-    CB_TRY(scratch, AlignedBuffer::allocate(bytes, "attention scores"));
-  }
-  return {};
+  const std::int64_t floats = kAttentionRows * (score_capacity_ + h.head_size + 2 * attention_sum_floats(h.value_size));
+  const auto reserve = [](AlignedBuffer& buffer, std::int64_t n_floats) -> Status {
+    const auto bytes = static_cast<std::size_t>(n_floats) * sizeof(float);
+    if (buffer.size() >= bytes) return {};
+    CB_TRY(buffer, AlignedBuffer::allocate(bytes, "attention scores", AlignedBuffer::Pages::small));
+    return {};
+  };
+  for (AlignedBuffer& scratch : score_scratch_) CB_TRY_STATUS(reserve(scratch, floats));
+  const std::int64_t blocks = score_capacity_ / kAttentionBlock + 1;
+  return reserve(split_scratch_, blocks * kAttentionRows * (1 + attention_sum_floats(h.value_size)));
 }
 
 Result<LogitsView> Executor::evaluate(std::span<const BatchToken> batch) {
@@ -177,6 +182,7 @@ Result<LogitsView> Executor::evaluate(std::span<const BatchToken> batch) {
   const Hyperparameters& h = model_->hyperparameters();
   const Architecture& architecture = model_->architecture();
   n_tokens_ = static_cast<std::int64_t>(batch.size());
+  group_attention_rows();
   run_steps(architecture.prologue, -1);
   for (std::int64_t layer = 0; layer < h.layers; ++layer) run_steps(architecture.layer, layer);
   const Buffer& logits = buffers_[static_cast<int>(Slot::logits)];

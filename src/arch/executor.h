@@ -8,6 +8,7 @@
 // Threads: one call at a time per executor.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -87,6 +88,13 @@ class Executor {
     }
   };
 
+  /// Rows [first_row, + n_rows) of the tokens from first_token on; a row is (token, query head of a group).
+  struct AttentionGroup {
+    std::int64_t first_token;
+    std::int64_t first_row;
+    int n_rows;
+  };
+
   Executor(const Model& model, const Kernels& kernels, ThreadPool& pool) : model_(&model), kernels_(&kernels), pool_(&pool) {}
   Status allocate();
   Status allocate_quantized();
@@ -104,7 +112,11 @@ class Executor {
   void head_norm(const Step& step, std::int64_t layer);
   void apply_rope(const Step& step, std::int64_t layer);
   void attention(const Step& step, std::int64_t layer);
-  void attend_item(const Step& step, std::int64_t layer, std::int64_t token, std::int64_t head, int thread);
+  void group_attention_rows();
+  void store_keys_and_values(std::int64_t layer);
+  AttentionArguments attention_arguments(const Step& step, std::int64_t layer, const AttentionGroup& group, std::int64_t head,
+                                         int thread, std::array<AttentionRow, kAttentionRows>& rows);
+  void attend_split(const Step& step, std::int64_t layer, const AttentionGroup& group, std::int64_t head);
   void keep_wanted(std::span<const BatchToken> batch);
   template <class F>
   void for_tokens(F&& f);
@@ -121,7 +133,9 @@ class Executor {
   std::vector<QuantizedBuffer> quantized_;
   std::vector<AlignedBuffer> pack_scratch_;   ///< one per thread
   std::vector<AlignedBuffer> score_scratch_;  ///< one per thread
+  AlignedBuffer split_scratch_;     ///< peaks and sums of the blocks of one split row group
   std::int64_t score_capacity_ = 0;
+  std::vector<AttentionGroup> attention_groups_;
   std::vector<Rope> ropes_;         ///< global, then local
   AlignedBuffer rope_tables_;       ///< [ropes][max_batch][2][pairs]
   std::vector<std::int64_t> positions_;
@@ -129,5 +143,18 @@ class Executor {
   std::vector<std::int32_t> tokens_;
   std::vector<StepObserver*> observers_;
 };
+
+/// f(token) for every token, on all threads when there are enough of them to be worth a barrier.
+template <class F>
+void Executor::for_tokens(F&& f) {
+  constexpr std::int64_t kWorthwhile = 4;
+  if (n_tokens_ < kWorthwhile) {
+    for (std::int64_t t = 0; t < n_tokens_; ++t) f(t);
+    return;
+  }
+  pool_->for_ranges(n_tokens_, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) f(t);
+  });
+}
 
 }  // namespace checkbit

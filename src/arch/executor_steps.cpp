@@ -9,19 +9,6 @@ namespace {
 constexpr std::size_t kMostLinears = 8;  ///< linear steps of one input: query, key, value are three
 }  // namespace
 
-/// f(token) for every token, on all threads when there are enough of them to be worth a barrier.
-template <class F>
-void Executor::for_tokens(F&& f) {
-  constexpr std::int64_t kWorthwhile = 4;
-  if (n_tokens_ < kWorthwhile) {
-    for (std::int64_t t = 0; t < n_tokens_; ++t) f(t);
-    return;
-  }
-  pool_->for_ranges(n_tokens_, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t t = begin; t < end; ++t) f(t);
-  });
-}
-
 void Executor::run_step(const Step& step, std::int64_t layer) {
   const Hyperparameters& h = model_->hyperparameters();
   const Buffer& out = buffers_[static_cast<int>(step.out)];
@@ -82,58 +69,6 @@ void Executor::apply_rope(const Step& step, std::int64_t layer) {
       rotate(out.row(t) + at, pairs, model_->architecture().pairing, table, table + pairs);
     }
   });
-}
-
-void Executor::attention(const Step& step, std::int64_t layer) {
-  const Hyperparameters& h = model_->hyperparameters();
-  const Buffer& key = buffers_[static_cast<int>(Slot::key)];
-  const Buffer& value = buffers_[static_cast<int>(Slot::value)];
-  for_tokens([&](std::int64_t t) {
-    const auto token = static_cast<std::size_t>(t);
-    for (std::int64_t head = 0; head < h.key_value_heads; ++head) {
-      KeyValueStore s;
-      s.cache_type = caches_[token]->type();
-      s.key = key.row(t) + head * h.head_size;
-      s.value = value.row(t) + head * h.value_size;
-      s.head_size = h.head_size;
-      s.value_size = h.value_size;
-      s.position = positions_[token];
-      s.keys = caches_[token]->keys(layer, head);
-      s.values = caches_[token]->values(layer, head);
-      kernels_->store_key_value(s);
-    }
-  });
-  // Items are dealt round robin: later tokens attend to more positions than earlier ones.
-  const std::int64_t items = n_tokens_ * h.key_value_heads;
-  const auto deal = [&](int thread, int threads) {
-    for (std::int64_t item = thread; item < items; item += threads) {
-      attend_item(step, layer, item / h.key_value_heads, item % h.key_value_heads, thread);
-    }
-  };
-  if (items == 1) return deal(0, 1);
-  pool_->run(deal);
-}
-
-void Executor::attend_item(const Step& step, std::int64_t layer, std::int64_t token, std::int64_t head, int thread) {
-  const Hyperparameters& h = model_->hyperparameters();
-  const std::int64_t position = positions_[static_cast<std::size_t>(token)];
-  const KvCache& cache = *caches_[static_cast<std::size_t>(token)];
-  AttentionArguments a;
-  a.cache_type = cache.type();
-  a.n_heads = h.heads / h.key_value_heads;
-  a.head_size = h.head_size;
-  a.value_size = h.value_size;
-  a.queries = buffers_[static_cast<int>(step.in)].row(token) + head * a.n_heads * h.head_size;
-  a.out = buffers_[static_cast<int>(step.out)].row(token) + head * a.n_heads * h.value_size;
-  a.keys = cache.keys(layer, head);
-  a.values = cache.values(layer, head);
-  a.last_position = position;
-  a.first_position = h.is_sliding(layer) ? std::max<std::int64_t>(0, position - h.sliding_window + 1) : 0;
-  a.scale = h.attention_scale;
-  a.softcap = h.attention_softcap;
-  a.scores = score_scratch_[static_cast<std::size_t>(thread)].as<float>();
-  a.score_stride = score_capacity_;
-  kernels_->attend(a);
 }
 
 const Executor::QuantizedBuffer& Executor::quantized(const ActivationForm& form) const {

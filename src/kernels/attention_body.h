@@ -1,131 +1,179 @@
-// Attention of one token over the cache. Included per instruction set.
+// Attention of a few rows (a row is one query head of one token) over one head's cache. Included per
+// instruction set.
 // Canonical order (docs/numerics.md, "Attention"): a score is one chain of multiply-adds over the
 // head's elements; probabilities and weighted values are summed position by position inside blocks
-// of kAttentionBlock absolute positions, and the blocks' sums are added in order.
+// of kAttentionBlock absolute positions, and the blocks' sums are added in order. Rows share reads of
+// keys and values and nothing else.
 
 CB_INLINE F32x16 load_cached(const std::uint16_t* p) { return f32_load_half(p); }
 CB_INLINE F32x16 load_cached(const float* p) { return f32_load(p); }
 
-/// Scores of 16 positions for kHeads query heads. T: what the cache holds.
-template <class T, int kHeads>
-CB_INLINE void score_block(const AttentionArguments& a, std::int64_t head, std::int64_t position) {
-  F32x16 acc[kHeads];
-  for (int h = 0; h < kHeads; ++h) acc[h] = f32_zero();
-  const T* keys = static_cast<const T*>(a.keys) + position * a.head_size;
-  const float* queries = a.queries + head * a.head_size;
-  for (std::int64_t d = 0; d < a.head_size; ++d) {
-    const F32x16 k = load_cached(keys + 16 * d);
-    CB_UNROLL
-    for (int h = 0; h < kHeads; ++h) acc[h] = f32_fma(k, f32_set(queries[h * a.head_size + d]), acc[h]);
+/// Scores of positions [begin, end) for rows [row, row + kRows); what stands beyond n_rows repeats the last.
+template <class T, int kRows>
+CB_INLINE void score_rows(const AttentionArguments& a, int row, std::int64_t begin, std::int64_t end) {
+  float* queries = a.query_scratch;  // [head_size][kRows]: one stream of broadcasts
+  for (int r = 0; r < kRows; ++r) {
+    const float* query = a.rows[row + r < a.n_rows ? row + r : a.n_rows - 1].query;
+    for (std::int64_t d = 0; d < a.head_size; ++d) queries[d * kRows + r] = query[d];
   }
-  for (int h = 0; h < kHeads; ++h) {
-    F32x16 s = acc[h] * f32_set(a.scale);
-    if (a.softcap > 0.0f) s = capped(s, a.softcap);
-    f32_store(a.scores + (head + h) * a.score_stride + position, s);
-  }
-}
-
-template <class T>
-CB_INLINE void score_all(const AttentionArguments& a, std::int64_t begin, std::int64_t end) {
   for (std::int64_t position = begin; position < end; position += 16) {
-    std::int64_t head = 0;
-    for (; head + 4 <= a.n_heads; head += 4) score_block<T, 4>(a, head, position);
-    for (; head + 2 <= a.n_heads; head += 2) score_block<T, 2>(a, head, position);
-    for (; head < a.n_heads; ++head) score_block<T, 1>(a, head, position);
-  }
-}
-
-/// Turns one head's scores into unnormalized probabilities; returns their sum.
-CB_INLINE float softmax_numerators(const AttentionArguments& a, std::int64_t begin, std::int64_t end, float* scores) {
-  for (std::int64_t p = begin; p < a.first_position; ++p) scores[p] = -INFINITY;
-  for (std::int64_t p = a.last_position + 1; p < end; ++p) scores[p] = -INFINITY;
-  F32x16 peaks = f32_set(-INFINITY);
-  for (std::int64_t p = begin; p < end; p += 16) peaks = f32_max(peaks, f32_load(scores + p));
-  const F32x16 peak = f32_set(f32_maximum(peaks));
-  F32x16 total = f32_zero();
-  for (std::int64_t block = begin; block < end;) {
-    const std::int64_t block_limit = (block / kAttentionBlock + 1) * kAttentionBlock;
-    const std::int64_t block_end = block_limit < end ? block_limit : end;
-    F32x16 sum = f32_zero();
-    for (; block < block_end; block += 16) {
-      const F32x16 e = vector_exp(f32_load(scores + block) - peak);
-      f32_store(scores + block, e);
-      sum = sum + e;
-    }
-    total = total + sum;
-  }
-  return f32_sum(total);
-}
-
-/// Weighted sum of values, kVectors * 16 elements of each from `element`, for kHeads heads.
-template <class T, int kHeads, int kVectors>
-CB_INLINE void weigh_values(const AttentionArguments& a, std::int64_t head, std::int64_t element, const float* sums) {
-  F32x16 total[kHeads][kVectors];
-  for (int h = 0; h < kHeads; ++h) {
-    for (int v = 0; v < kVectors; ++v) total[h][v] = f32_zero();
-  }
-  for (std::int64_t p = a.first_position; p <= a.last_position;) {
-    const std::int64_t block_limit = (p / kAttentionBlock + 1) * kAttentionBlock;
-    const std::int64_t block_end = block_limit <= a.last_position ? block_limit : a.last_position + 1;
-    F32x16 sum[kHeads][kVectors];
-    for (int h = 0; h < kHeads; ++h) {
-      for (int v = 0; v < kVectors; ++v) sum[h][v] = f32_zero();
-    }
-    for (; p < block_end; ++p) {
-      const T* value = static_cast<const T*>(a.values) + p * a.value_size + element;
+    F32x16 acc[kRows];
+    CB_UNROLL
+    for (int r = 0; r < kRows; ++r) acc[r] = f32_zero();
+    const T* keys = static_cast<const T*>(a.keys) + position * a.head_size;
+    for (std::int64_t d = 0; d < a.head_size; ++d) {
+      const F32x16 k = load_cached(keys + 16 * d);
       CB_UNROLL
-      for (int v = 0; v < kVectors; ++v) {
-        const F32x16 x = load_cached(value + 16 * v);
+      for (int r = 0; r < kRows; ++r) acc[r] = f32_fma(k, f32_set(queries[d * kRows + r]), acc[r]);
+    }
+    for (int r = 0; r < kRows && row + r < a.n_rows; ++r) {
+      F32x16 s = acc[r] * f32_set(a.scale);
+      if (a.softcap > 0.0f) s = capped(s, a.softcap);
+      f32_store(a.scores + (row + r) * a.score_stride + position, s);
+    }
+  }
+}
+
+/// Hides positions that the row does not see; returns the largest score of [begin, end), NaN left out.
+CB_INLINE float mask_and_peak(const AttentionRow& row, std::int64_t begin, std::int64_t end, float* scores) {
+  for (std::int64_t p = begin; p < end && p < row.first; ++p) scores[p] = -INFINITY;
+  for (std::int64_t p = row.last + 1 > begin ? row.last + 1 : begin; p < end; ++p) scores[p] = -INFINITY;
+  F32x16 peaks = f32_set(-INFINITY);
+  for (std::int64_t p = begin; p < end; p += 16) peaks = f32_max(f32_load(scores + p), peaks);
+  return f32_maximum(peaks);
+}
+
+void attend_scores(const AttentionArguments& a, std::int64_t begin, std::int64_t end, float* peaks) {
+  const bool half = a.cache_type == CacheType::f16;
+  if (a.n_rows > 4) {
+    half ? score_rows<std::uint16_t, 8>(a, 0, begin, end) : score_rows<float, 8>(a, 0, begin, end);
+  } else {
+    half ? score_rows<std::uint16_t, 4>(a, 0, begin, end) : score_rows<float, 4>(a, 0, begin, end);
+  }
+  for (int r = 0; r < a.n_rows; ++r) peaks[r] = mask_and_peak(a.rows[r], begin, end, a.scores + r * a.score_stride);
+}
+
+/// Turns scores of [begin, end), inside one block, into unnormalized probabilities; returns lane sums.
+CB_INLINE F32x16 exponential_scores(float* scores, float peak, std::int64_t begin, std::int64_t end) {
+  F32x16 sum = f32_zero();
+  for (std::int64_t p = begin; p < end; p += 16) {
+    const F32x16 e = vector_exp(f32_load(scores + p) - f32_set(peak));
+    f32_store(scores + p, e);
+    sum = sum + e;
+  }
+  return sum;
+}
+
+/// Weighted sums of values over [begin, end), inside one block: kVectors * 16 elements from `element`, for
+/// rows [row, row + kRows). A row adds the positions it sees and no other.
+template <class T, int kRows, int kVectors>
+CB_INLINE void weigh_values(const AttentionArguments& a, int row, std::int64_t element, std::int64_t begin, std::int64_t end,
+                            float* sums) {
+  std::int64_t common_begin = begin, common_end = end;
+  for (int r = 0; r < kRows; ++r) {
+    const AttentionRow& seen = a.rows[row + r];
+    common_begin = seen.first > common_begin ? seen.first : common_begin;
+    common_end = seen.last + 1 < common_end ? seen.last + 1 : common_end;
+  }
+  if (common_begin > common_end) common_begin = common_end = begin;
+  F32x16 sum[kRows][kVectors];
+  CB_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    CB_UNROLL
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = f32_zero();
+  }
+  const float* scores = a.scores + row * a.score_stride;
+  const T* values = static_cast<const T*>(a.values) + element;
+  const auto guarded = [&](std::int64_t from, std::int64_t to) {
+    for (std::int64_t p = from; p < to; ++p) {
+      CB_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        if (p < a.rows[row + r].first || p > a.rows[row + r].last) continue;
+        const F32x16 weight = f32_set(scores[r * a.score_stride + p]);
         CB_UNROLL
-        for (int h = 0; h < kHeads; ++h) {
-          sum[h][v] = f32_fma(x, f32_set(a.scores[(head + h) * a.score_stride + p]), sum[h][v]);
-        }
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = f32_fma(load_cached(values + p * a.value_size + 16 * v), weight, sum[r][v]);
       }
     }
-    for (int h = 0; h < kHeads; ++h) {
-      for (int v = 0; v < kVectors; ++v) total[h][v] = total[h][v] + sum[h][v];
+  };
+  guarded(begin, common_begin);
+  for (std::int64_t p = common_begin; p < common_end; ++p) {
+    F32x16 x[kVectors];
+    CB_UNROLL
+    for (int v = 0; v < kVectors; ++v) x[v] = load_cached(values + p * a.value_size + 16 * v);
+    CB_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const F32x16 weight = f32_set(scores[r * a.score_stride + p]);
+      CB_UNROLL
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = f32_fma(x[v], weight, sum[r][v]);
     }
   }
-  for (int h = 0; h < kHeads; ++h) {
-    const F32x16 inverse = f32_set(1.0f / sums[head + h]);
-    for (int v = 0; v < kVectors; ++v) {
-      f32_store(a.out + (head + h) * a.value_size + element + 16 * v, total[h][v] * inverse);
-    }
+  guarded(common_end, end);
+  const std::int64_t stride = attention_sum_floats(a.value_size);
+  for (int r = 0; r < kRows; ++r) {
+    CB_UNROLL
+    for (int v = 0; v < kVectors; ++v) f32_store(sums + (row + r) * stride + 16 + element + 16 * v, sum[r][v]);
   }
 }
 
-template <class T, int kHeads>
-CB_INLINE void weigh_heads(const AttentionArguments& a, std::int64_t head, const float* sums) {
+template <class T, int kRows>
+CB_INLINE void weigh_rows(const AttentionArguments& a, int row, std::int64_t begin, std::int64_t end, float* sums) {
   std::int64_t element = 0;
-  for (; element + 64 <= a.value_size; element += 64) weigh_values<T, kHeads, 4>(a, head, element, sums);
-  for (; element < a.value_size; element += 16) weigh_values<T, kHeads, 1>(a, head, element, sums);
+  for (; element + 64 <= a.value_size; element += 64) weigh_values<T, kRows, 4>(a, row, element, begin, end, sums);
+  for (; element < a.value_size; element += 16) weigh_values<T, kRows, 1>(a, row, element, begin, end, sums);
 }
 
-/// Heads are taken at most kMaxHeads at a time, so the sums need no allocation.
 template <class T>
-CB_INLINE void attend_heads(const AttentionArguments& a) {
-  const std::int64_t begin = a.first_position / 16 * 16;
-  const std::int64_t end = (a.last_position / 16 + 1) * 16;
-  float sums[16];
-  score_all<T>(a, begin, end);
-  for (std::int64_t h = 0; h < a.n_heads; ++h) {
-    sums[h] = softmax_numerators(a, begin, end, a.scores + h * a.score_stride);
+CB_INLINE void weigh_block(const AttentionArguments& a, std::int64_t begin, std::int64_t end, float* sums) {
+  int row = 0;
+  for (; row + 4 <= a.n_rows; row += 4) weigh_rows<T, 4>(a, row, begin, end, sums);
+  for (; row + 2 <= a.n_rows; row += 2) weigh_rows<T, 2>(a, row, begin, end, sums);
+  for (; row < a.n_rows; ++row) weigh_rows<T, 1>(a, row, begin, end, sums);
+}
+
+void attend_block(const AttentionArguments& a, std::int64_t begin, std::int64_t end, const float* peaks, float* sums) {
+  for (int r = 0; r < a.n_rows; ++r) {
+    f32_store(sums + r * attention_sum_floats(a.value_size), exponential_scores(a.scores + r * a.score_stride, peaks[r], begin, end));
   }
-  std::int64_t head = 0;
-  for (; head + 4 <= a.n_heads; head += 4) weigh_heads<T, 4>(a, head, sums);
-  for (; head + 2 <= a.n_heads; head += 2) weigh_heads<T, 2>(a, head, sums);
-  for (; head < a.n_heads; ++head) weigh_heads<T, 1>(a, head, sums);
+  a.cache_type == CacheType::f16 ? weigh_block<std::uint16_t>(a, begin, end, sums) : weigh_block<float>(a, begin, end, sums);
+}
+
+CB_INLINE void add_sums(const AttentionArguments& a, const float* sums, float* totals) {
+  for (std::int64_t i = 0; i < a.n_rows * attention_sum_floats(a.value_size); i += 16) {
+    f32_store(totals + i, f32_load(totals + i) + f32_load(sums + i));
+  }
+}
+
+CB_INLINE void finish_rows(const AttentionArguments& a, const float* totals) {
+  for (int r = 0; r < a.n_rows; ++r) {
+    const float* row = totals + r * attention_sum_floats(a.value_size);
+    const F32x16 inverse = f32_set(1.0f / f32_sum(f32_load(row)));
+    for (std::int64_t d = 0; d < a.value_size; d += 16) f32_store(a.rows[r].out + d, f32_load(row + 16 + d) * inverse);
+  }
+}
+
+void attend_combine(const AttentionArguments& a, const float* sums, std::int64_t n_blocks) {
+  const std::int64_t size = a.n_rows * attention_sum_floats(a.value_size);
+  float* totals = a.sum_scratch;
+  for (std::int64_t i = 0; i < size; ++i) totals[i] = 0;
+  for (std::int64_t block = 0; block < n_blocks; ++block) add_sums(a, sums + block * size, totals);
+  finish_rows(a, totals);
 }
 
 void attend(const AttentionArguments& a) {
-  constexpr std::int64_t kMaxHeads = 16;
-  for (std::int64_t head = 0; head < a.n_heads; head += kMaxHeads) {
-    AttentionArguments part = a;
-    part.n_heads = a.n_heads - head < kMaxHeads ? a.n_heads - head : kMaxHeads;
-    part.queries = a.queries + head * a.head_size;
-    part.out = a.out + head * a.value_size;
-    part.cache_type == CacheType::f16 ? attend_heads<std::uint16_t>(part) : attend_heads<float>(part);
+  const AttentionSpan span = attention_span(a);
+  float peaks[kAttentionRows];
+  attend_scores(a, span.begin, span.end, peaks);
+  const std::int64_t size = a.n_rows * attention_sum_floats(a.value_size);
+  float* totals = a.sum_scratch;
+  for (std::int64_t i = 0; i < size; ++i) totals[i] = 0;
+  for (std::int64_t block = span.begin; block < span.end;) {
+    const std::int64_t limit = (block / kAttentionBlock + 1) * kAttentionBlock;
+    const std::int64_t block_end = limit < span.end ? limit : span.end;
+    attend_block(a, block, block_end, peaks, totals + size);
+    add_sums(a, totals + size, totals);
+    block = block_end;
   }
+  finish_rows(a, totals);
 }
 
 CB_INLINE void store_cached(std::uint16_t* p, F32x16 x) { f32_store_half(p, x); }

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include "base/float16.h"
 #include "kernels/kernel_test_inputs.h"
@@ -74,27 +75,47 @@ void spoil(Cache& c, std::int64_t first, std::int64_t last, float garbage) {
   }
 }
 
-std::vector<float> attend(Isa isa, const Case& c, const Cache& cache, const std::vector<float>& queries) {
-  const std::int64_t stride = (c.last + 32 + 15) / 16 * 16;
-  std::vector<float> scores(static_cast<std::size_t>(c.heads * stride), std::numeric_limits<float>::quiet_NaN());
-  std::vector<float> out(static_cast<std::size_t>(c.heads * c.value_size));
+/// Scratch of one call, full of NaN.
+struct Scratch {
+  Scratch(const Case& c, std::int64_t positions)
+      : stride((positions + 32 + 15) / 16 * 16), scores(static_cast<std::size_t>(kAttentionRows * stride), std::numeric_limits<float>::quiet_NaN()),
+        query(static_cast<std::size_t>(kAttentionRows * c.head_size), std::numeric_limits<float>::quiet_NaN()),
+        sums(static_cast<std::size_t>(2 * kAttentionRows * attention_sum_floats(c.value_size)), std::numeric_limits<float>::quiet_NaN()) {}
+  std::int64_t stride;
+  std::vector<float> scores, query, sums;
+};
+
+AttentionArguments arguments(const Case& c, const Cache& cache, std::span<const AttentionRow> rows, Scratch& scratch) {
   AttentionArguments a;
-  a.queries = queries.data();
-  a.n_heads = c.heads;
+  a.rows = rows.data();
+  a.n_rows = static_cast<int>(rows.size());
   a.head_size = c.head_size;
   a.value_size = c.value_size;
   a.cache_type = c.cache_type;
   const bool half = c.cache_type == CacheType::f16;
   a.keys = half ? static_cast<const void*>(cache.keys_f16.data()) : cache.keys_f32.data();
   a.values = half ? static_cast<const void*>(cache.values_f16.data()) : cache.values_f32.data();
-  a.first_position = c.first;
-  a.last_position = c.last;
   a.scale = 1 / std::sqrt(static_cast<float>(c.head_size));
   a.softcap = c.softcap;
-  a.scores = scores.data();
-  a.score_stride = stride;
-  a.out = out.data();
-  kernels_for(isa).attend(a);
+  a.scores = scratch.scores.data();
+  a.score_stride = scratch.stride;
+  a.query_scratch = scratch.query.data();
+  a.sum_scratch = scratch.sums.data();
+  return a;
+}
+
+/// All heads over the case's positions, in groups of at most kAttentionRows.
+std::vector<float> attend(Isa isa, const Case& c, const Cache& cache, const std::vector<float>& queries) {
+  std::vector<float> out(static_cast<std::size_t>(c.heads * c.value_size));
+  std::vector<AttentionRow> rows;
+  for (std::int64_t h = 0; h < c.heads; ++h) {
+    rows.push_back({queries.data() + h * c.head_size, out.data() + h * c.value_size, c.first, c.last});
+  }
+  Scratch scratch(c, c.last);
+  for (std::size_t from = 0; from < rows.size(); from += kAttentionRows) {
+    const std::size_t count = std::min<std::size_t>(kAttentionRows, rows.size() - from);
+    kernels_for(isa).attend(arguments(c, cache, std::span(rows).subspan(from, count), scratch));
+  }
   return out;
 }
 
@@ -206,6 +227,74 @@ TEST(Attention, BlocksAreAbsolute) {
   };
   EXPECT_EQ(first_difference(at(0), at(128)), -1);
   EXPECT_GE(first_difference(at(0), at(192)), 0);
+}
+
+/// Rows that see different positions: each must give the bits it gives alone, also beside garbage.
+TEST(Attention, RowsDoNotDisturbEachOther) {
+  for (const std::int64_t window : {1000, 40, 3}) {
+    for (const std::int64_t start : {0, 5, 250, 509}) {
+      const Case c{.heads = 1, .head_size = 16, .value_size = 80, .last = start + kAttentionRows};
+      const Cache cache = make_cache(c.head_size, c.value_size, 544);
+      const auto queries = random_floats(23, static_cast<std::size_t>(kAttentionRows * c.head_size), 2);
+      for (const Isa isa : present_isas()) {
+        for (int n = 1; n <= kAttentionRows; ++n) {
+          std::vector<float> out(static_cast<std::size_t>(kAttentionRows * c.value_size), 7.0f);
+          std::vector<AttentionRow> rows;
+          for (int r = 0; r < n; ++r) {
+            const std::int64_t last = start + r / 2;
+            rows.push_back({queries.data() + r * c.head_size, out.data() + r * c.value_size, std::max<std::int64_t>(0, last - window + 1), last});
+          }
+          Scratch scratch(c, c.last);
+          kernels_for(isa).attend(arguments(c, cache, rows, scratch));
+          for (int r = 0; r < n; ++r) {
+            Case alone = c;
+            alone.first = rows[static_cast<std::size_t>(r)].first;
+            alone.last = rows[static_cast<std::size_t>(r)].last;
+            Cache spoiled = cache;
+            spoil(spoiled, alone.first, alone.last, std::numeric_limits<float>::infinity());
+            const auto at = static_cast<std::ptrdiff_t>(r * c.value_size);
+            const std::vector<float> got(out.begin() + at, out.begin() + at + c.value_size);
+            const std::vector<float> query(queries.begin() + r * c.head_size, queries.begin() + (r + 1) * c.head_size);
+            ASSERT_EQ(first_difference(got, attend(isa, alone, spoiled, query)), -1)
+                << to_string(isa) << ", window " << window << ", start " << start << ", row " << r << " of " << n;
+          }
+        }
+      }
+    }
+  }
+}
+
+/// attend_scores, attend_block and attend_combine give the bits of attend.
+TEST(Attention, PartsGiveTheBitsOfTheWhole) {
+  for (const std::int64_t first : {0, 300}) {
+    const Case c{.heads = 7, .head_size = 32, .value_size = 64, .first = first, .last = 1000};
+    const Cache cache = make_cache(c.head_size, c.value_size, 1024);
+    const auto queries = random_floats(23, static_cast<std::size_t>(c.heads * c.head_size), 2);
+    for (const Isa isa : present_isas()) {
+      const Kernels& kernels = kernels_for(isa);
+      std::vector<float> out(static_cast<std::size_t>(c.heads * c.value_size));
+      std::vector<AttentionRow> rows;
+      for (std::int64_t h = 0; h < c.heads; ++h) rows.push_back({queries.data() + h * 32, out.data() + h * 64, c.first, c.last});
+      Scratch scratch(c, c.last);
+      const AttentionArguments a = arguments(c, cache, rows, scratch);
+      const AttentionSpan span = attention_span(a);
+      std::vector<float> largest(kAttentionRows, -std::numeric_limits<float>::infinity()), sums;
+      for (std::int64_t p = span.begin; p < span.end; p += 48) {  // any split
+        float peaks[kAttentionRows];
+        kernels.attend_scores(a, p, std::min(p + 48, span.end), peaks);
+        for (std::size_t r = 0; r < rows.size(); ++r) largest[r] = std::max(largest[r], peaks[r]);
+      }
+      const std::int64_t block_floats = a.n_rows * attention_sum_floats(c.value_size);
+      std::int64_t n_blocks = 0;
+      for (std::int64_t block = span.begin / kAttentionBlock; block * kAttentionBlock < span.end; ++block, ++n_blocks) {
+        sums.resize(sums.size() + static_cast<std::size_t>(block_floats));
+        kernels.attend_block(a, std::max(block * kAttentionBlock, span.begin), std::min((block + 1) * kAttentionBlock, span.end),
+                             largest.data(), sums.data() + n_blocks * block_floats);
+      }
+      kernels.attend_combine(a, sums.data(), n_blocks);
+      EXPECT_EQ(first_difference(out, attend(isa, c, cache, queries)), -1) << to_string(isa) << " from " << first;
+    }
+  }
 }
 
 std::uint16_t stored(float value, std::uint16_t) { return float_to_half(value); }

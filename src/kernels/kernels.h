@@ -54,24 +54,56 @@ struct FloatProductArguments {
 
 enum class CacheType { f16, f32 };
 
-/// One query token against the cached keys and values of one key-value head.
+/// One query head of one token, and the positions it sees (both inclusive).
+struct AttentionRow {
+  const float* query = nullptr;          ///< [head_size]
+  float* out = nullptr;                  ///< [value_size]
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+};
+inline constexpr int kAttentionRows = 8;
+
+/// Attention sums are closed every so many positions, so that they can be split over threads.
+inline constexpr std::int64_t kAttentionBlock = 256;
+
+/// Floats of one row's sums over a block: 16 lane sums of probabilities, then the weighted values.
+constexpr std::int64_t attention_sum_floats(std::int64_t value_size) { return 16 + value_size; }
+
+/// A few rows against the cached keys and values of one key-value head.
 /// Keys lie [position / 16][head_size][16] and values [position][value_size], both of `cache_type`.
+/// `attend` does all; for few rows and many positions the same bits come from its parts, over threads:
+/// attend_scores over any split of the span, attend_block once per kAttentionBlock absolute
+/// positions with each row's largest peak, attend_combine over the blocks' sums in order.
 struct AttentionArguments {
   CacheType cache_type = CacheType::f16;
-  const float* queries = nullptr;        ///< [n_heads][head_size], the heads that share these keys
-  std::int64_t n_heads = 0;
+  const AttentionRow* rows = nullptr;    ///< [n_rows]
+  int n_rows = 0;                        ///< 1..kAttentionRows
   std::int64_t head_size = 0;
   std::int64_t value_size = 0;           ///< a multiple of 16
   const void* keys = nullptr;
   const void* values = nullptr;
-  std::int64_t first_position = 0;       ///< the oldest position attended to
-  std::int64_t last_position = 0;        ///< the newest, inclusive
   float scale = 1;                       ///< applied to scores
   float softcap = 0;                     ///< cap * tanh(score / cap) when above zero
-  float* scores = nullptr;               ///< scratch [n_heads][score_stride]
-  std::int64_t score_stride = 0;         ///< >= last_position + 32, rounded up to 16
-  float* out = nullptr;                  ///< [n_heads][value_size]
+  float* scores = nullptr;               ///< scratch [n_rows][score_stride]
+  std::int64_t score_stride = 0;         ///< >= the span's end
+  float* query_scratch = nullptr;        ///< [kAttentionRows * head_size], of the calling thread
+  float* sum_scratch = nullptr;          ///< [2 * kAttentionRows * attention_sum_floats(value_size)], of the calling thread
 };
+
+/// Positions that any row sees, in whole vectors of 16.
+struct AttentionSpan {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+constexpr AttentionSpan attention_span(const AttentionArguments& a) {
+  std::int64_t first = a.rows[0].first;
+  std::int64_t last = a.rows[0].last;
+  for (int r = 1; r < a.n_rows; ++r) {
+    first = a.rows[r].first < first ? a.rows[r].first : first;
+    last = a.rows[r].last > last ? a.rows[r].last : last;
+  }
+  return {first / 16 * 16, (last / 16 + 1) * 16};
+}
 
 /// Writes the key and value of one token and one head into the cache at a position.
 struct KeyValueStore {
@@ -84,9 +116,6 @@ struct KeyValueStore {
   void* keys = nullptr;                  ///< the head's keys, layout of AttentionArguments
   void* values = nullptr;
 };
-
-/// Attention sums are closed every so many positions, so that they can be split over threads.
-inline constexpr std::int64_t kAttentionBlock = 256;
 
 enum class ProductKind {
 #define CHECKBIT_PRODUCT(name, ...) name,
