@@ -76,17 +76,20 @@ Result<Model> Model::load(const ModelFile& file, const PackOptions& options, Thr
   const auto slots = static_cast<std::size_t>((h.layers + 1) * kRoleCount);
   model.matrices_.resize(slots);
   model.vectors_.resize(slots);
-  const auto places = expected_tensors(model.config_);
+  auto placed = model.place_tensors(file);
+  if (!placed) return named(placed.error());
+  std::uint64_t total = 0;
+  for (const Placed& p : *placed) total += p.packed_bytes;
+  // One stretch of memory in the order of use: large pages also for small matrices, and long streams.
+  auto weights = AlignedBuffer::allocate(total, "weights");
+  if (!weights) return named(weights.error());
+  model.weights_ = std::move(*weights);
+  std::uint8_t* at = model.weights_.data();
   std::uint64_t done = 0;
-  for (const ModelTensor& tensor : file.tensors()) {
-    const auto place = places.find(tensor.info.name);
-    if (place == places.end()) {
-      return named(fail(ErrorKind::unsupported, "tensor {} is not understood for architecture {}", tensor.info.name,
-                        model.architecture().name));
-    }
-    const auto [role, layer] = place->second;
-    if (auto added = model.add_tensor(file, tensor, role, layer, pool); !added) return named(added.error());
-    done += tensor.info.size_bytes;
+  for (const Placed& p : *placed) {
+    if (auto added = model.add_tensor(file, p, pool, p.packed_bytes > 0 ? at : nullptr); !added) return named(added.error());
+    at += p.packed_bytes;
+    done += p.tensor->info.size_bytes;
     if (progress) progress(done, file.size_bytes());
   }
   if (auto complete = model.check_complete(); !complete) return named(complete.error());
@@ -95,22 +98,38 @@ Result<Model> Model::load(const ModelFile& file, const PackOptions& options, Thr
   return model;
 }
 
-Status Model::add_tensor(const ModelFile& file, const ModelTensor& tensor, Role role, std::int64_t layer,
-                         ThreadPool& pool) {
-  const RoleInfo& info = role_info(role);
-  CB_TRY_STATUS(check_shape(tensor, info, config_.hyperparameters));
-  if (info.rows != Dimension::one) {
-    CB_TRY(PackedMatrix matrix, PackedMatrix::create(tensor, options_, pool, [&file, part = tensor.part](std::span<const std::uint8_t> bytes) {
-             file.parts()[part].drop_pages(bytes);
-           }));
-    matrices_[index(role, layer)] = std::make_unique<PackedMatrix>(std::move(matrix));
+/// Every tensor with its role, checked, in the order of use: what stands outside the layers comes last.
+Result<std::vector<Model::Placed>> Model::place_tensors(const ModelFile& file) const {
+  const auto places = expected_tensors(config_);
+  std::vector<Placed> placed;
+  for (const ModelTensor& tensor : file.tensors()) {
+    const auto place = places.find(tensor.info.name);
+    if (place == places.end()) {
+      return fail(ErrorKind::unsupported, "tensor {} is not understood for architecture {}", tensor.info.name, architecture().name);
+    }
+    const auto [role, layer] = place->second;
+    CB_TRY_STATUS(check_shape(tensor, role_info(role), config_.hyperparameters));
+    const bool matrix = role_info(role).rows != Dimension::one;
+    placed.push_back({&tensor, role, layer, matrix ? PackedMatrix::packed_bytes_for(tensor, options_) : 0});
+  }
+  std::ranges::sort(placed, {}, [&](const Placed& p) { return index(p.role, p.layer); });
+  return placed;
+}
+
+Status Model::add_tensor(const ModelFile& file, const Placed& placed, ThreadPool& pool, std::uint8_t* place) {
+  const ModelTensor& tensor = *placed.tensor;
+  const std::size_t at = index(placed.role, placed.layer);
+  if (role_info(placed.role).rows != Dimension::one) {
+    const auto drop = [&file, part = tensor.part](std::span<const std::uint8_t> bytes) { file.parts()[part].drop_pages(bytes); };
+    CB_TRY(PackedMatrix matrix, PackedMatrix::create(tensor, options_, pool, drop, place));
+    matrices_[at] = std::make_unique<PackedMatrix>(std::move(matrix));
     return {};
   }
   const Format& format = *tensor.info.format;
   if (format.decode == nullptr) {
     return fail(ErrorKind::unsupported, "tensor {}: type {} cannot be read as weights", tensor.info.name, format.name);
   }
-  std::vector<float>& values = vectors_[index(role, layer)];
+  std::vector<float>& values = vectors_[at];
   values.resize(tensor.info.columns());
   format.decode(tensor.bytes.data(), values.size() / static_cast<std::size_t>(format.block_elements), values.data());
   const auto bad = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });

@@ -43,11 +43,19 @@ class Model {
 
  private:
   std::size_t index(Role role, std::int64_t layer) const;
-  Status add_tensor(const ModelFile& file, const ModelTensor& tensor, Role role, std::int64_t layer, ThreadPool& pool);
+  struct Placed {
+    const ModelTensor* tensor;
+    Role role;
+    std::int64_t layer;
+    std::uint64_t packed_bytes;
+  };
+  Result<std::vector<Placed>> place_tensors(const ModelFile& file) const;
+  Status add_tensor(const ModelFile& file, const Placed& placed, ThreadPool& pool, std::uint8_t* place);
   Status check_complete() const;
 
   ModelConfig config_;
   PackOptions options_;
+  AlignedBuffer weights_;  ///< every packed matrix, in the order of use
   std::vector<std::unique_ptr<PackedMatrix>> matrices_;  ///< [layers + 1][roles]; the last row is not per layer
   std::vector<std::vector<float>> vectors_;              ///< the same
 };

@@ -63,7 +63,7 @@ FloatStorage storage_of(const Format& format) {
 }  // namespace
 
 Result<PackedMatrix> PackedMatrix::create(const ModelTensor& tensor, const PackOptions& options, ThreadPool& pool,
-                                          const DropSource& drop_source) {
+                                          const DropSource& drop_source, std::uint8_t* place) {
   PackedMatrix m;
   m.tensor_ = &tensor;
   const Format& format = *tensor.info.format;
@@ -73,10 +73,12 @@ Result<PackedMatrix> PackedMatrix::create(const ModelTensor& tensor, const PackO
     return fail(ErrorKind::unsupported, "tensor {}: type {} cannot be read as weights", tensor.info.name, format.name);
   }
   m.choose_path(format, options.activations);
-  // Under float activations a quantized matrix is decoded panel by panel: packed it would take 4 bytes a weight.
-  const bool pack_now = options.repack && (m.integer_ || format.block_elements == 1);
-  if (pack_now) {
-    CB_TRY(m.data_, AlignedBuffer::allocate(m.panel_bytes_ * static_cast<std::size_t>(m.panels()), m.name().c_str()));
+  if (m.packs(format, options)) {
+    if (place == nullptr) {
+      CB_TRY(m.own_, AlignedBuffer::allocate(m.panel_bytes_ * static_cast<std::size_t>(m.panels()), m.name().c_str()));
+      place = m.own_.data();
+    }
+    m.packed_ = place;
     m.pack_all(pool, drop_source);
   }
   m.drop_source_ = drop_source;
@@ -104,6 +106,20 @@ void PackedMatrix::choose_path(const Format& format, ActivationMode activations)
   panel_bytes_ = element * kPanelRows * static_cast<std::size_t>(columns_);
 }
 
+/// Under float activations a quantized matrix is decoded panel by panel: packed it would take 4 bytes a weight.
+bool PackedMatrix::packs(const Format& format, const PackOptions& options) const {
+  return options.repack && (integer_ || format.block_elements == 1);
+}
+
+std::uint64_t PackedMatrix::packed_bytes_for(const ModelTensor& tensor, const PackOptions& options) {
+  PackedMatrix m;
+  const Format& format = *tensor.info.format;
+  m.rows_ = static_cast<std::int64_t>(tensor.info.rows());
+  m.columns_ = static_cast<std::int64_t>(tensor.info.columns());
+  m.choose_path(format, options.activations);
+  return m.packs(format, options) ? m.panel_bytes_ * static_cast<std::uint64_t>(m.panels()) : 0;
+}
+
 std::uint64_t PackedMatrix::packed_bytes_for(const Format& format, std::int64_t rows, std::int64_t columns) {
   PackedMatrix m;
   m.rows_ = rows;
@@ -121,7 +137,7 @@ void PackedMatrix::pack_all(ThreadPool& pool, const DropSource& drop_source) {
     const std::int64_t last = std::min(first + slab, panels());
     pool.for_ranges(last - first, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t panel = first + begin; panel < first + end; ++panel) {
-        pack_panel(panel, data_.data() + static_cast<std::size_t>(panel) * panel_bytes_);
+        pack_panel(panel, packed_ + static_cast<std::size_t>(panel) * panel_bytes_);
       }
     });
     drop_rows(drop_source, first, last);
@@ -216,8 +232,8 @@ void PackedMatrix::pack_float_panel(std::int64_t panel, std::uint8_t* out) const
 void PackedMatrix::multiply(const Kernels& kernels, const ActivationRows& x, std::int64_t begin, std::int64_t end,
                             float* y, std::int64_t y_stride, std::uint8_t* scratch) const {
   y += begin * kPanelRows;
-  if (data_.size() != 0) {
-    multiply_packed(kernels, x, data_.data() + static_cast<std::size_t>(begin) * panel_bytes_, end - begin, y, y_stride, scratch);
+  if (packed_ != nullptr) {
+    multiply_packed(kernels, x, packed_ + static_cast<std::size_t>(begin) * panel_bytes_, end - begin, y, y_stride, scratch);
     return;
   }
   for (std::int64_t panel = begin; panel < end; ++panel, y += kPanelRows) {

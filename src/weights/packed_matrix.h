@@ -48,25 +48,31 @@ class PackedMatrix {
   /// `drop_source`, if given, is called with source bytes that are not needed for now: packed, or
   /// without repack used in a product. They are read again from the file when they are.
   using DropSource = std::function<void(std::span<const std::uint8_t>)>;
+  /// `place`, if given, holds packed_bytes_for(tensor, options) zeroed bytes and outlives the matrix: a
+  /// model keeps all its matrices in one stretch of large pages.
   static Result<PackedMatrix> create(const ModelTensor& tensor, const PackOptions& options, ThreadPool& pool,
-                                     const DropSource& drop_source = {});
+                                     const DropSource& drop_source = {}, std::uint8_t* place = nullptr);
 
   /// What a matrix of this format and shape takes in memory when repacked.
   static std::uint64_t packed_bytes_for(const Format& format, std::int64_t rows, std::int64_t columns);
+  /// What `create` will pack: 0 for a matrix that stays in the map.
+  static std::uint64_t packed_bytes_for(const ModelTensor& tensor, const PackOptions& options);
 
   std::int64_t rows() const { return rows_; }
   std::int64_t columns() const { return columns_; }
   std::int64_t panels() const { return (rows_ + kPanelRows - 1) / kPanelRows; }
   const std::string& name() const { return tensor_->info.name; }
   const Format& format() const { return *tensor_->info.format; }
-  std::size_t packed_bytes() const { return data_.size(); }
+  std::size_t packed_bytes() const {
+    return packed_ == nullptr ? 0 : panel_bytes_ * static_cast<std::size_t>(panels());
+  }
   std::string_view path() const;
   /// True when products take 8-bit activations of activation_form().
   bool quantizes() const { return integer_; }
   ActivationForm activation_form() const { return checkbit::activation_form(form_); }
   /// A panel packed when it is used, and one unpacked for a prompt.
   std::size_t scratch_bytes() const {
-    return (data_.size() == 0 ? panel_bytes_ : 0) + (integer_ ? product_scratch_bytes(columns_) : 0);
+    return (packed_ == nullptr ? panel_bytes_ : 0) + (integer_ ? product_scratch_bytes(columns_) : 0);
   }
 
   /// y[t][16 p + lane] for panels [begin, end); y has a row stride of whole panels. `scratch` holds
@@ -82,6 +88,7 @@ class PackedMatrix {
 
  private:
   void choose_path(const Format& format, ActivationMode activations);
+  bool packs(const Format& format, const PackOptions& options) const;
   void pack_all(ThreadPool& pool, const DropSource& drop_source);
   void drop_rows(const DropSource& drop_source, std::int64_t first_panel, std::int64_t last_panel) const;
   void pack_panel(std::int64_t panel, std::uint8_t* out) const;
@@ -100,7 +107,8 @@ class PackedMatrix {
   PanelLayout layout_;
   FloatStorage storage_ = FloatStorage::f32;
   std::size_t panel_bytes_ = 0;
-  AlignedBuffer data_;
+  std::uint8_t* packed_ = nullptr;  ///< null: panels are packed from the map when used
+  AlignedBuffer own_;               ///< holds packed_ unless a place was given
   DropSource drop_source_;  ///< may be empty
 };
 
