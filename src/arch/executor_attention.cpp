@@ -94,16 +94,13 @@ void Executor::attention(const Step& step, std::int64_t layer) {
       return;
     }
   }
-  // Items are dealt round robin: later tokens attend to more positions than earlier ones.
-  const auto deal = [&](int thread, int threads) {
+  pool_->for_shares(items, [&](std::int64_t begin, std::int64_t end, int thread) {
     std::array<AttentionRow, kAttentionRows> rows;
-    for (std::int64_t item = thread; item < items; item += threads) {
+    for (std::int64_t item = begin; item < end; ++item) {
       const AttentionGroup& group = attention_groups_[static_cast<std::size_t>(item / h.key_value_heads)];
       kernels_->attend(attention_arguments(step, layer, group, item % h.key_value_heads, thread, rows));
     }
-  };
-  if (items == 1) return deal(0, 1);
-  pool_->run(deal);
+  });
 }
 
 /// One item over all threads, block by block: the same sums in the same order as Kernels::attend.

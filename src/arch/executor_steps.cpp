@@ -110,9 +110,7 @@ void Executor::run_linears(std::span<const Step> steps, std::int64_t layer) {
     quantize_input(step, buffer->form);
     done[n_done++] = buffer;
   }
-  pool_->run([&](int thread, int threads) {
-    multiply_range(steps, layer, panels * thread / threads, panels * (thread + 1) / threads, thread);
-  });
+  pool_->for_shares(panels, [&](std::int64_t begin, std::int64_t end, int thread) { multiply_range(steps, layer, begin, end, thread); });
 }
 
 /// Panels [begin, end) of the steps' matrices laid end to end.

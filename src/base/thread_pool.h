@@ -45,6 +45,31 @@ class ThreadPool {
     });
   }
 
+  /// f(begin, end, thread) over [0, n): each thread has one long range, three quarters of its share, and
+  /// takes small pieces of the rest as it comes free, so that a thread whose processor is busy elsewhere
+  /// holds nobody up.
+  template <class F>
+  void for_shares(std::int64_t n, F&& f) {
+    constexpr std::int64_t kPieces = 4;  // of the rest, a thread
+    if (n_threads_ == 1 || n <= 1) {
+      if (n > 0) f(std::int64_t{0}, n, 0);
+      return;
+    }
+    const std::int64_t dealt = n * 3 / 4;
+    const std::int64_t piece = (n - dealt + kPieces * n_threads_ - 1) / (kPieces * n_threads_);
+    std::atomic<std::int64_t> next{dealt};
+    run([&](int thread, int threads) {
+      const std::int64_t begin = dealt * thread / threads;
+      const std::int64_t end = dealt * (thread + 1) / threads;
+      if (begin < end) f(begin, end, thread);
+      while (true) {
+        const std::int64_t at = next.fetch_add(piece, std::memory_order_relaxed);
+        if (at >= n) return;
+        f(at, at + piece < n ? at + piece : n, thread);
+      }
+    });
+  }
+
  private:
   using Task = void (*)(void* context, int thread, int n_threads);
   void start(Task task, void* context);

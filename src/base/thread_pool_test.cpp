@@ -39,6 +39,21 @@ TEST(ThreadPool, RangesCoverEverythingOnce) {
   }
 }
 
+TEST(ThreadPool, SharesCoverEverythingOnce) {
+  for (const int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    for (const std::int64_t n : {0, 1, 2, 3, 7, 8, 31, 32, 1000}) {
+      std::vector<std::atomic<int>> seen(static_cast<std::size_t>(n));
+      pool.for_shares(n, [&](std::int64_t begin, std::int64_t end, int thread) {
+        EXPECT_LT(begin, end);
+        EXPECT_TRUE(thread >= 0 && thread < threads);
+        for (std::int64_t i = begin; i < end; ++i) ++seen[static_cast<std::size_t>(i)];
+      });
+      for (const auto& count : seen) EXPECT_EQ(count.load(), 1) << threads << " threads, " << n;
+    }
+  }
+}
+
 TEST(ThreadPool, FewerThanOneThreadIsOne) {
   ThreadPool pool(0);
   EXPECT_EQ(pool.size(), 1);
