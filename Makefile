@@ -8,7 +8,10 @@ JOBS ?= $(shell nproc)
 # Tests and oracles find pulled models where the programs do.
 export CHECKBIT_NO_SETUP
 
-.PHONY: build setup demo model test asan tsan clang fuzz check-oracles bench-kernels reference format install clean help
+MODELS := smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b
+
+.PHONY: build setup demo model models test asan tsan clang fuzz check-oracles bench-run bench-kernels \
+  performance-docs reference format install clean help
 
 build: setup ## build build/release/checkbit (the default)
 	@cmake --preset release >/dev/null
@@ -41,9 +44,20 @@ clang: ## the whole tree with clang 14, and the tests of what must be the same b
 fuzz: ## every fuzz target for FUZZ_SECONDS (60)
 	@tools/fuzz $(FUZZ_SECONDS)
 
-check-oracles: build ## compare with gguf, numpy, jinja2 and llama.cpp (builds the last; all four models)
-	@for name in smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b; do $(BUILD)/checkbit pull $$name || exit 1; done
-	@export CHECKBIT_PEER=$$(tools/peer) CHECKBIT_PEER_SOURCE=$$(tools/peer --source) && $$(tools/oracle_venv) tests/oracles/check_all.py
+models: build
+	@for name in $(MODELS); do $(BUILD)/checkbit pull $$name || exit 1; done
+
+check-oracles: models ## compare with gguf, numpy, jinja2, llama.cpp (built once; an hour; ORACLES=--short)
+	@tools/setup build test
+	@python=$$(tools/oracle_venv) && peer=$$(tools/peer) && source=$$(tools/peer --source) && \
+	  CHECKBIT_PEER=$$peer CHECKBIT_PEER_SOURCE=$$source $$python tests/oracles/check_all.py $(ORACLES)
+
+bench-run: models ## speed beside llama.cpp (built once) and, given IK_LLAMA=FOLDER, ik_llama.cpp; BENCH=FLAGS
+	@peer=$$(tools/peer) && avx2=$$(tools/peer --avx2) && CHECKBIT_PEER=$$peer CHECKBIT_PEER_AVX2=$$avx2 \
+	  $(if $(IK_LLAMA),IK_LLAMA=$(IK_LLAMA)) python3 bench/bench_run.py $(BENCH)
+
+performance-docs: ## docs/performance.md and its pictures from what bench-run measured
+	@python3 bench/performance_docs.py
 
 bench-kernels: ## micro-benchmarks of the kernels, with shares of bandwidth and integer peak
 	@tools/setup build bench
@@ -64,4 +78,4 @@ clean: ## remove build/ and out/
 	@rm -rf build out
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

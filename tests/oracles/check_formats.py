@@ -14,6 +14,7 @@ import common
 import format_oracle
 import gguf
 import numpy as np
+import own_formats
 from common import Result
 
 ROWS_PER_PIECE_VALUES = 1 << 22  # decoded at a time, so that the largest tensor fits in memory
@@ -35,39 +36,45 @@ def differing(values, reference):
     return int(np.count_nonzero(~same & ~(np.isnan(values) & np.isnan(reference))))
 
 
-def compare_tensor(model, tensor, folder):
+def compare_tensor(model, tensor, type_name, folder):
     """(values, mismatches) of one tensor. A dump of the wrong length is all mismatches."""
     dump = os.path.join(folder, "tensor.f32")
     common.checkbit("inspect", model, "--dump-tensor", tensor.name, "-o", dump)
-    values = int(np.prod([int(n) for n in tensor.shape]))
+    decode = own_formats if type_name in own_formats.GROUPS else format_oracle
+    elements, size = decode.block_size(type_name)
+    values = int(tensor.n_bytes) // size * elements
     if os.path.getsize(dump) != 4 * values:
         return values, values
     ours = np.memmap(dump, "<f4", "r")
     at = mismatches = 0
     for piece in pieces(tensor):
-        reference = format_oracle.dequantize(piece, tensor.tensor_type.name)
+        reference = decode.dequantize(piece, type_name)
         mismatches += differing(np.asarray(ours[at : at + len(reference)]), reference)
         at += len(reference)
     return values, mismatches + (values - at)
 
 
 def compare_file(label, model):
-    """One result per tensor type of a file."""
+    """One result per tensor type of a file; our own types are told by their metadata."""
     totals = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for tensor in gguf.GGUFReader(model).tensors:
-            values, mismatches = compare_tensor(model, tensor, folder)
-            total = totals.setdefault(tensor.tensor_type.name, [0, 0, 0])
+    reader = gguf.GGUFReader(model)
+    own = own_formats.tensor_types(reader)
+    with tempfile.TemporaryDirectory(dir=common.scratch()) as folder:
+        for tensor in reader.tensors:
+            type_name = own.get(tensor.name, tensor.tensor_type.name)
+            values, mismatches = compare_tensor(model, tensor, type_name, folder)
+            total = totals.setdefault(type_name, [0, 0, 0])
             for i, count in enumerate((1, values, mismatches)):
                 total[i] += count
     for name, (tensors, values, mismatches) in sorted(totals.items()):
         note = f"{tensors} tensors, {values} values"
-        yield Result(f"decode {name} = gguf: {label}", mismatches, 0, note)
+        oracle = "numpy" if name in own_formats.GROUPS else "gguf"
+        yield Result(f"decode {name} = {oracle}: {label}", mismatches, 0, note)
 
 
 def check_models():
     """Every tensor of every model of the catalogue."""
-    for name in common.MODELS:
+    for name in common.models():
         yield from compare_file(name, common.model_path(name))
 
 
@@ -97,5 +104,15 @@ def check_random_blocks():
         yield from compare_file("random blocks", path)
 
 
+def check_own():
+    """A model in each of our own types."""
+    with tempfile.TemporaryDirectory(dir=common.scratch()) as folder:
+        for name in own_formats.GROUPS:
+            path = os.path.join(folder, f"{name}.gguf")
+            source = common.model_path(common.MODELS[0])
+            common.checkbit("quantize", source, "-o", path, "--type", name, "--no-measure")
+            yield from compare_file(name, path)
+
+
 if __name__ == "__main__":
-    common.main(__doc__, [check_random_blocks, check_models])
+    common.main(__doc__, [check_random_blocks, check_own, check_models])

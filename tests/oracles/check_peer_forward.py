@@ -58,7 +58,7 @@ def check_random():
 
 def check_real():
     """Three of the catalogue's models, one of each family."""
-    for name in common.MODELS[:3]:
+    for name in common.models(common.MODELS[:3]):
         model = common.model_path(name)
         with tempfile.NamedTemporaryFile(dir=common.scratch(), suffix=".gguf") as file:
             peer.run_checked("llama-quantize", ["--allow-requantize", model, file.name, "F32"])

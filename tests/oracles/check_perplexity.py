@@ -17,7 +17,6 @@ PEER_LIMIT = 0.01
 ACTIVATIONS_LIMIT = 0.005
 DIVERGENCE_LIMIT = 0.05
 CHANGED_LIMIT = 0.01
-REAL = common.MODELS[:3]
 QUANTIZED_MODEL, QUANTIZED_TYPE = "qwen2.5-coder-0.5b", "Q4_0"
 
 
@@ -40,7 +39,7 @@ def measure(model, text, *flags):
 
 def check_perplexity():
     """Perplexity of real models: ours and llama.cpp's, 8-bit and float activations."""
-    for name in REAL:
+    for name in common.models():
         model = common.model_path(name)
         with text_file(model) as text:
             theirs = peer.perplexity(model, text, CONTEXT, WINDOWS)

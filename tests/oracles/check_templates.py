@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
 """Compares our chat templates with jinja2 in the environment that transformers gives it.
 
-  check_templates.py [--checkbit PATH] [--templates FOLDER]
-      renders every template (our models', FOLDER's *.jinja, the synthetic ones in
+  check_templates.py [models] [peer] [features]
+      renders every template (our models', llama.cpp's models/templates, the synthetic ones in
       tests/data/templates_features.json) over every case through `checkbit template`
   check_templates.py --write-golden tests/data/template_golden.json
       writes what jinja2 gives for our models' and the synthetic templates, for the unit test
 
-FOLDER defaults to $CHECKBIT_PEER_SOURCE/models/templates (the llama.cpp source tree). Where jinja2
-raises, we must fail too. Prints each difference and the totals; exit status 1 on a difference.
+The figure is the number of renderings that differ; where jinja2 raises, we must fail too. Prints
+each difference to standard error.
 """
 
-import argparse
 import concurrent.futures
 import datetime
 import difflib
@@ -27,10 +26,10 @@ import jinja2.ext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 import common
+from common import Result
 
 NOW = 1700000000
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
-MODELS = ["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"]
 
 
 class Generation(jinja2.ext.Extension):
@@ -180,16 +179,12 @@ def cases():
 
 
 def model_templates():
-    """The templates in the models that are there; each text once."""
+    """The templates in our models; each text once."""
     import gguf
 
-    folder = pathlib.Path(os.environ.get("CHECKBIT_HOME", pathlib.Path.home() / ".cache/checkbit")) / "models"
     found = {}
-    for name in MODELS:
-        path = folder / f"{name}.gguf"
-        if not path.exists():
-            continue
-        field = gguf.GGUFReader(path).get_field("tokenizer.chat_template")
+    for name in common.MODELS:
+        field = gguf.GGUFReader(common.model_path(name)).get_field("tokenizer.chat_template")
         source = field.contents() if field else None
         if source and source not in found.values():
             found[name] = source
@@ -201,22 +196,15 @@ def feature_templates():
     return json.loads((DATA / "templates_features.json").read_text())
 
 
-def folder_templates(folder):
-    return {path.name: path.read_text() for path in sorted(pathlib.Path(folder).glob("*.jinja"))}
-
-
-def every_case(folder):
-    """(template name, source, case name, variables) of all comparisons."""
-    out = []
-    sources = model_templates()
-    if folder:
-        sources.update(folder_templates(folder))
-    for name, source in sources.items():
-        out += [(name, source, case, variables) for case, variables in cases().items()]
-    features = feature_templates()
-    for index, source in enumerate(features["templates"]):
-        out.append((f"feature {index}", source, "features", features["variables"]))
-    return out
+def peer_templates():
+    """Those of the llama.cpp source tree."""
+    root = os.environ.get("CHECKBIT_PEER_SOURCE")
+    if not root:
+        raise common.Missing("CHECKBIT_PEER_SOURCE: tools/peer --source prints it")
+    paths = sorted(pathlib.Path(root, "models", "templates").glob("*.jinja"))
+    if not paths:
+        raise common.Missing(f"{root}/models/templates/*.jinja")
+    return {path.name: path.read_text() for path in paths}
 
 
 def write_golden(path):
@@ -234,60 +222,80 @@ def write_golden(path):
     print(f"{path}: {len(golden['models'])} model templates x {len(named)} cases, {len(golden['features'])} features")
 
 
-def run_checkbit(binary, item):
+def run_checkbit(item):
+    """(text or None, message) of `checkbit template`; None when it fails as it may."""
     _, source, _, variables = item
     with tempfile.TemporaryDirectory() as folder:
         template = pathlib.Path(folder) / "template.jinja"
         values = pathlib.Path(folder) / "variables.json"
         template.write_text(source, newline="")
         values.write_text(json.dumps(variables, ensure_ascii=False))
-        command = [binary, "template", str(template), "--variables", str(values), "--now", str(NOW)]
+        command = [common.checkbit_path(), "template", str(template), "--variables", str(values)]
+        command += ["--now", str(NOW)]
         done = subprocess.run(command, capture_output=True, timeout=60)
     if done.returncode not in (0, 1):
-        raise SystemExit(f"{' '.join(command)}: exit status {done.returncode}: {done.stderr.decode()}")
+        words = done.stderr.decode(errors="replace").strip()[-300:]
+        raise common.Failed(f"{' '.join(command)}: exit status {done.returncode}: {words}")
     return done.stdout.decode() if done.returncode == 0 else None, done.stderr.decode()
 
 
-def compare(items, results):
-    """Prints the differences; returns how many pairs agree, and how many of those raise."""
-    agree = raising = 0
-    for (name, source, case, variables), (text, error) in zip(items, results):
-        want, reason = expected(source, variables)
-        if text == want:
-            agree += 1
-            raising += want is None
-            continue
-        print(f"--- {name} / {case}")
-        if want is None:
-            print(f"jinja2 raises {reason}\nwe give {text!r}")
-        elif text is None:
-            print(f"we fail: {error}\njinja2 gives {want!r}")
-        else:
-            diff = difflib.unified_diff(want.splitlines(True), text.splitlines(True), "jinja2", "checkbit", n=1)
-            print("".join(f"{line!r}\n" for line in list(diff)[:20]), end="")
-    return agree, raising
+def show_difference(item, want, reason, text, error):
+    """The first lines in which a rendering differs from jinja2's, on standard error."""
+    print(f"--- {item[0]} / {item[2]}", file=sys.stderr)
+    if want is None:
+        print(f"jinja2 raises {reason}\nwe give {text!r}", file=sys.stderr)
+    elif text is None:
+        print(f"we fail: {error}\njinja2 gives {want!r}", file=sys.stderr)
+    else:
+        lines = (want.splitlines(True), text.splitlines(True))
+        diff = list(difflib.unified_diff(*lines, "jinja2", "checkbit", n=1))
+        print("".join(f"{line!r}\n" for line in diff[:20]), end="", file=sys.stderr)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkbit", default=common.checkbit_path(), help="the program to test")
-    parser.add_argument("--templates", help="a folder of *.jinja files")
-    parser.add_argument("--write-golden", metavar="FILE")
-    options = parser.parse_args()
-    if options.write_golden:
-        write_golden(options.write_golden)
-        return 0
-    folder = options.templates
-    if not folder and "CHECKBIT_PEER_SOURCE" in os.environ:
-        folder = pathlib.Path(os.environ["CHECKBIT_PEER_SOURCE"]) / "models" / "templates"
-    items = every_case(folder)
+def compare(label, items):
+    """One result: how many renderings differ."""
+    differ = raising = 0
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda item: run_checkbit(options.checkbit, item), items))
-    agree, raising = compare(items, results)
-    templates = len({name for name, *_ in items})
-    print(f"{agree} of {len(items)} renderings agree ({raising} raise in both), {templates} templates")
-    return 0 if agree == len(items) else 1
+        for item, (text, error) in zip(items, pool.map(run_checkbit, items), strict=True):
+            want, reason = expected(item[1], item[3])
+            raising += want is None
+            if text != want:
+                differ += 1
+                show_difference(item, want, reason, text, error)
+    note = f"{len({item[0] for item in items})} templates, {len(items)} renderings, {raising} raise"
+    return Result(f"templates = jinja2: {label}", differ, 0, note)
+
+
+def over_cases(templates):
+    """(template name, source, case name, variables) of every template and case."""
+    named = cases()
+    return [
+        (name, source, case, variables)
+        for name, source in templates.items()
+        for case, variables in named.items()
+    ]
+
+
+def check_models():
+    """The templates of the catalogue's models."""
+    yield compare("our models", over_cases(model_templates()))
+
+
+def check_peer():
+    """The templates that llama.cpp keeps for its tests."""
+    yield compare("llama.cpp's collection", over_cases(peer_templates()))
+
+
+def check_features():
+    """One small template per feature."""
+    features = feature_templates()
+    named = enumerate(features["templates"])
+    items = [(f"feature {i}", text, "features", features["variables"]) for i, text in named]
+    yield compare("features", items)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if len(sys.argv) == 3 and sys.argv[1] == "--write-golden":
+        write_golden(sys.argv[2])
+    else:
+        common.main(__doc__, [check_models, check_features, check_peer])

@@ -18,6 +18,20 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__f
 DEFAULT_BINARY = os.path.join(REPOSITORY, "build", "release", "checkbit")
 MODELS = ("smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b")
 RESULTS_VARIABLE = "CHECKBIT_RESULTS"  # file that receives one JSON line per result
+SHORT_VARIABLE = "CHECKBIT_SHORT"
+SHORT = bool(os.environ.get(SHORT_VARIABLE))  # fewer models and shorter texts
+
+
+def set_short():
+    """For this process and those it starts."""
+    global SHORT
+    SHORT = True
+    os.environ[SHORT_VARIABLE] = "1"
+
+
+def models(long=MODELS):
+    """Those of `long`, in a short run only the first."""
+    return long[:1] if SHORT else long
 
 
 class Missing(Exception):
@@ -75,11 +89,17 @@ def model_path(name):
     return path
 
 
+def text_folder():
+    """The test texts: CHECKBIT_TEXTS, else beside the repository."""
+    beside = os.path.join(os.path.dirname(REPOSITORY), "shared", "data")
+    return os.environ.get("CHECKBIT_TEXTS") or beside
+
+
 def text_path(name="wikitext2_valid.txt"):
-    """A test text beside the repository."""
-    path = os.path.join(os.path.dirname(REPOSITORY), "shared", "data", name)
+    """A test text."""
+    path = os.path.join(text_folder(), name)
     if not os.path.exists(path):
-        raise Missing(path)
+        raise Missing(f"{path}: CHECKBIT_TEXTS names the folder of the test texts")
     return path
 
 
@@ -139,13 +159,25 @@ def relative(value, reference):
     return abs(value / reference - 1.0)
 
 
+def columns_of(result):
+    """Figure and limit as text; empty where there is none."""
+    return ["" if np.isnan(x) else f"{x:.3g}" for x in (result.figure, result.limit)]
+
+
+def line_of(result):
+    """A result as one line of a log."""
+    figure, limit = columns_of(result)
+    numbers = f"{figure} (limit {limit})  " if figure else ""
+    return f"{result.check}: {numbers}{result.verdict}"
+
+
 def print_table(results):
     """One line per result; returns whether all passed."""
     width = max((len(result.check) for result in results), default=5)
     print(f"{'check':{width}}  {'figure':>9}  {'limit':>9}  verdict")
     for result in results:
-        numbers = ["" if np.isnan(x) else f"{x:.3g}" for x in (result.figure, result.limit)]
-        print(f"{result.check:{width}}  {numbers[0]:>9}  {numbers[1]:>9}  {result.verdict}")
+        figure, limit = columns_of(result)
+        print(f"{result.check:{width}}  {figure:>9}  {limit:>9}  {result.verdict}")
     return all(result.passed for result in results)
 
 
@@ -165,10 +197,11 @@ def collect(results):
     """The list of results, each reported as it comes."""
     collected = []
     for result in results:
-        print(f"{result.check}: {result.verdict}", file=sys.stderr, flush=True)
         if RESULTS_VARIABLE in os.environ:
             with open(os.environ[RESULTS_VARIABLE], "a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(result)) + "\n")
+        else:
+            print(line_of(result), file=sys.stderr, flush=True)
         collected.append(result)
     return collected
 
@@ -181,12 +214,15 @@ def main(description, checks):
         "names", nargs="*", help="checks to run (default: all): " + ", ".join(names)
     )
     parser.add_argument("--checkbit", metavar="PATH", help=f"binary (default {DEFAULT_BINARY})")
+    parser.add_argument("--short", action="store_true", help="fewer models and shorter texts")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(names)
     if unknown:
         parser.error(f"no check named {', '.join(sorted(unknown))}")
     if arguments.checkbit:
         os.environ["CHECKBIT"] = arguments.checkbit
+    if arguments.short:
+        set_short()
     wanted = arguments.names or names
     chosen = [check for check, name in zip(checks, names, strict=True) if name in wanted]
     sys.exit(0 if print_table(collect(run_checks(chosen))) else 1)

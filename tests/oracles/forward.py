@@ -60,8 +60,7 @@ class Model:
         self.half_cache = half_cache
         self.reader = GGUFReader(path)
         self.tensors = {tensor.name: tensor for tensor in self.reader.tensors}
-        own = (self.field(f"checkbit.tensor.{key}", []) for key in ("names", "formats"))
-        self.own_formats = dict(zip(*own, strict=True))
+        self.own_formats = own_formats.tensor_types(self.reader)
         self.architecture = self.field("general.architecture")
         if self.architecture not in FAMILIES:
             raise ValueError(f"{path}: architecture {self.architecture!r} has no oracle")

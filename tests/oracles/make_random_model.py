@@ -122,9 +122,9 @@ def add_layer(model, layer):
         model.norm(prefix + "post_ffw_norm", recipe.width)
 
 
-def write_model(path, recipe):
-    """Writes the model of a recipe."""
-    model = ModelWriter(path, recipe)
+def write_model(path, recipe, model_writer=ModelWriter):
+    """Writes the model of a recipe; returns the writer."""
+    model = model_writer(path, recipe)
     add_metadata(model.writer, recipe)
     gain = 3.0 if recipe.tied else np.sqrt(recipe.width)
     model.matrix("token_embd", recipe.vocabulary, recipe.width, gain, recipe.embedding_type)
@@ -140,6 +140,7 @@ def write_model(path, recipe):
     model.writer.write_kv_data_to_file()
     model.writer.write_tensors_to_file()
     model.writer.close()
+    return model
 
 
 def main():

@@ -6,6 +6,12 @@ import numpy as np
 GROUPS = {"CB2": (0x43420002, 2, 10), "CB3": (0x43420003, 3, 14), "CB4": (0x43420004, 4, 18)}
 
 
+def tensor_types(reader) -> dict[str, str]:
+    """Tensor name to own format, from the metadata of an open GGUF file; others are left out."""
+    fields = (reader.get_field(f"checkbit.tensor.{key}") for key in ("names", "formats"))
+    return dict(zip(*(field.contents() if field else [] for field in fields), strict=True))
+
+
 def block_size(name: str) -> tuple[int, int]:
     """(elements, bytes) of one block."""
     return 32, GROUPS[name][2]

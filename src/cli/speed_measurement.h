@@ -1,0 +1,50 @@
+// What `checkbit bench` measures: prompt and generation speed, and the share of the memory
+// bandwidth that generating uses.
+//
+// Speeds: every run starts from the same context of `depth_tokens`, evaluated once. The first run
+//   warms caches and clocks and does not count.
+// Share: generating some tokens alternates with reading a buffer as large as the weights of one
+//   token, by the same threads, equally many bytes each. The speed of memory changes within
+//   seconds on shared machines; neighbours in time see the same speed, so each pair gives a share,
+//   and the median of the shares is the figure.
+// Errors: those of Session::evaluate; cancelled.
+#pragma once
+
+#include <vector>
+
+#include "run/session.h"
+
+namespace checkbit {
+
+struct SpeedPlan {
+  std::int64_t prompt_tokens = 512;  ///< 0: no prompt runs
+  std::int64_t generated_tokens = 64;
+  std::int64_t depth_tokens = 0;  ///< tokens in the context before prompt and generation
+  std::int64_t runs = 6;
+};
+
+/// Tokens of context that a plan needs.
+std::int64_t context_tokens(const SpeedPlan& plan);
+
+/// Tokens per second, one value per run.
+struct Speeds {
+  std::vector<double> prompt;
+  std::vector<double> generation;
+};
+Result<Speeds> measure_speeds(Session& session, const SpeedPlan& plan);
+
+/// Weights that one generated token reads: every matrix, but of the embedding one row unless it is
+/// also the output.
+std::int64_t bytes_per_token(const Model& model);
+/// Multiply-adds with weights that one generated token takes.
+std::int64_t products_per_token(const Model& model);
+
+/// One value per pair.
+struct ReadShares {
+  std::vector<double> bandwidth;  ///< of the buffer, bytes per second
+  std::vector<double> share;      ///< of generating, 0..1
+};
+/// From a context of `depth_tokens`, which must still be there (after measure_speeds).
+Result<ReadShares> measure_read_shares(Session& session, std::int64_t depth_tokens);
+
+}  // namespace checkbit
