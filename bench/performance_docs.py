@@ -12,7 +12,15 @@ import statistics
 import programs
 import roofline
 from bench_run import REPOSITORY, ROWS, spread
-from programs import BANDWIDTH, BYTES_PER_TOKEN, GENERATION, PEAK_PRODUCTS, PRODUCTS_PER_TOKEN, PROMPT
+from programs import (
+    BANDWIDTH,
+    BYTES_PER_TOKEN,
+    GENERATION,
+    PEAK_PRODUCTS,
+    PRODUCTS_PER_TOKEN,
+    PROMPT,
+    SHARE,
+)
 
 DOCUMENT = os.path.join(REPOSITORY, "docs", "performance.md")
 OURS = "Checkbit"
@@ -57,13 +65,19 @@ def picture_of(results, model):
         return None
     peak, products = (results.value(model, OURS, name) for name in (PEAK_PRODUCTS, PRODUCTS_PER_TOKEN))
     arithmetic = peak / products if peak and products else float("inf")
+    roof = roofline.Roof(bandwidth / weights, arithmetic)
     points = []
     for tone, program in zip(roofline.TONES, results.programs(model), strict=False):
         for tokens, name in ((1, GENERATION), (programs.PROMPT_TOKENS, PROMPT)):
             speed = results.value(model, program, name)
-            if speed:
-                points.append(roofline.Point(program, tokens, speed, tone))
-    return roofline.picture(model, points, roofline.Roof(bandwidth / weights, arithmetic))
+            if not speed:
+                continue
+            share = None
+            if program == OURS:  # in pairs where there are pairs
+                paired = results.value(model, OURS, SHARE) if name == GENERATION else None
+                share = paired or speed / roof.at(tokens)
+            points.append(roofline.Point(program, tokens, speed, tone, share))
+    return roofline.picture(model, points, roof)
 
 
 def table_of(results, model):

@@ -37,6 +37,7 @@ class Point:
     tokens: float
     speed: float  # tokens per second
     tone: str  # one of TONES
+    share: float | None = None  # of the limit, where it is stated
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def roof_path(axes, roof):
     yield f'<path class="roof" d="{path}"/>'
     middle = math.sqrt(max(1, start) * end)
     x, y = axes.x(middle), axes.y(roof.memory * middle)
-    yield text(x - 10, y - 6, "limit: reading the weights", "end", "halo")
+    yield text(x + 10, y + 8, "limit: reading the weights", kind="halo")
 
 
 def label_heights(points, axes):
@@ -118,7 +119,7 @@ def label_heights(points, axes):
     return heights
 
 
-def marks(points, axes, roof):
+def marks(points, axes):
     """Marks with labels, those of one number of tokens beside each other."""
     for tokens in sorted({point.tokens for point in points}):
         group = [point for point in points if point.tokens == tokens]
@@ -128,7 +129,7 @@ def marks(points, axes, roof):
             radius = 6 if point.tone == "ours" else 5
             yield (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="var(--{point.tone})" '
                    'stroke="var(--paper)"/>')  # fmt: skip
-            share = f", {point.speed / roof.at(tokens):.0%}" if point.tone == "ours" else ""
+            share = "" if point.share is None else f", {point.share:.0%} of the limit"
             words = f"{point.label} {point.speed:,.0f}{share}"
             yield text(x + (12 if right else -12), height + 4, words, "start" if right else "end", "halo")
 
@@ -145,7 +146,7 @@ def picture(title, points, roof):
         text(LEFT, 18, title, kind="title"),
         *grid(axes),
         *roof_path(axes, roof),
-        *marks(points, axes, roof),
+        *marks(points, axes),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"

@@ -55,6 +55,8 @@ Status run(const Arguments& arguments, Console& console) {
     records.push_back(median_record(console, "read_bandwidth", shares.bandwidth, "bytes/s"));
     records.push_back(median_record(console, "read_bandwidth_share", shares.share, "share"));
   }
+  records.push_back(
+      make_record(console, "integer_peak", measure_integer_peak(session), "products/s"));
   const nlohmann::ordered_json extra = {
       {"model", model_name(session.file().path())},
       {"threads", session.pool().size()},
@@ -90,7 +92,9 @@ const Command bench_command = {
         "generating "
         "alternates with reading a buffer as large as the weights of one token, by the same "
         "threads, "
-        "and the figure is the median over these pairs.",
+        "and the figure is the median over these pairs. integer_peak is how many 8-bit products "
+        "the "
+        "threads add up in a second when nothing has to be read.",
     .positionals = {{.name = "MODEL",
                      .kind = ValueKind::model,
                      .help = "a GGUF file or a pulled name"}},

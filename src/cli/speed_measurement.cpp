@@ -1,6 +1,8 @@
 #include "cli/speed_measurement.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 
 #include "base/progress.h"
 #include "cli/read_bandwidth.h"
@@ -10,6 +12,8 @@ namespace checkbit {
 namespace {
 
 constexpr int kPairs = 24;
+constexpr int kPeakTries = 8;
+constexpr std::int64_t kPeakRounds = 1 << 17;  // some milliseconds
 /// Bytes read on either side of a pair, about: long enough that caches hold little of the other
 /// side, short enough that the speed of memory stays the same.
 constexpr std::int64_t kPairBytes = std::int64_t{512} << 20;
@@ -96,6 +100,23 @@ std::int64_t products_per_token(const Model& model) {
     }
   }
   return products;
+}
+
+double measure_integer_peak(Session& session) {
+  const Kernels& kernels = kernels_for(session.isa());
+  double best = 0;
+  for (int i = 0; i < kPeakTries; ++i) {
+    std::atomic<std::int64_t> products{0};
+    const auto start = std::chrono::steady_clock::now();
+    session.pool().run([&](int, int) {
+      std::int32_t sum = 0;
+      products += kernels.dot_products(kPeakRounds, &sum);
+    });
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    best = std::max(best, static_cast<double>(products.load()) / seconds);
+  }
+  return best;
 }
 
 Result<ReadShares> measure_read_shares(Session& session, std::int64_t depth_tokens) {

@@ -39,6 +39,10 @@ std::int64_t bytes_per_token(const Model& model);
 /// Multiply-adds with weights that one generated token takes.
 std::int64_t products_per_token(const Model& model);
 
+/// Multiply-adds per second of all threads together in a loop of nothing but 8-bit dot products,
+/// the limit of reading prompts: the best of several tries.
+double measure_integer_peak(Session& session);
+
 /// One value per pair.
 struct ReadShares {
   std::vector<double> bandwidth;  ///< of the buffer, bytes per second
