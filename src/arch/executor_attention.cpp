@@ -96,7 +96,9 @@ void Executor::attention(const Step& step, std::int64_t layer) {
   }
   pool_->for_shares(items, [&](std::int64_t begin, std::int64_t end, int thread) {
     std::array<AttentionRow, kAttentionRows> rows;
-    for (std::int64_t item = begin; item < end; ++item) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      // Later tokens attend to more positions: one from the front, one from the back, so that shares weigh the same.
+      const std::int64_t item = i % 2 == 0 ? i / 2 : items - 1 - i / 2;
       const AttentionGroup& group = attention_groups_[static_cast<std::size_t>(item / h.key_value_heads)];
       kernels_->attend(attention_arguments(step, layer, group, item % h.key_value_heads, thread, rows));
     }

@@ -126,6 +126,35 @@ TEST_P(TinyModel, OneAnswer) {
   }
 }
 
+/// Beyond 1024 positions one token's attention is split over threads: still the same bits.
+TEST_P(TinyModel, LongContextsAreTheSameOnAnyThreads) {
+  const auto tokens = read_all<std::int32_t>(tiny(GetParam() + std::string(".tokens")));
+  const auto last_logits = [&](int threads) {
+    auto file = ModelFile::open(tiny(GetParam() + std::string(".gguf")));
+    ThreadPool pool(threads);
+    auto model = Model::load(*file, {}, pool);
+    auto executor = Executor::create(*model, kernels_for(*select_isa()), pool, 512, 1);
+    auto cache = KvCache::create(model->hyperparameters(), 1300);
+    std::vector<float> all;
+    for (std::int64_t at = 0; at < 1280;) {
+      std::vector<BatchToken> batch;
+      const std::int64_t n = at < 1024 ? 512 : at < 1270 ? 82 : 1;  // prompts, then one at a time
+      for (std::int64_t i = 0; i < n; ++i) batch.push_back({&*cache, tokens[static_cast<std::size_t>(at + i) % tokens.size()], i + 1 == n});
+      const auto logits = executor->evaluate(batch);
+      EXPECT_TRUE(logits.ok()) << logits.error().message;
+      all.insert(all.end(), logits->row(0).begin(), logits->row(0).end());
+      at += n;
+    }
+    return all;
+  };
+  const auto expected = last_logits(1);
+  for (const int threads : {2, 3, 8}) {
+    const auto got = last_logits(threads);
+    ASSERT_EQ(got.size(), expected.size());
+    EXPECT_EQ(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), 0) << threads << " threads";
+  }
+}
+
 /// The bits themselves, so that a change of numerics does not go unnoticed. A change here must raise
 /// the version of docs/numerics.md.
 TEST_P(TinyModel, LogitsHaveTheGoldenHash) {

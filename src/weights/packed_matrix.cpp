@@ -19,24 +19,29 @@ void store_scale(std::uint8_t* base, int index, bool half, float value) {
 }
 
 /// Spreads 32 columns of one row over the bit planes, four columns (one slice) at a time; `q` are
-/// unsigned, below 2^kBits. The unit's bytes are zero before.
+/// unsigned, below 2^kBits. The row's lane of every vector is written whole.
 template <int kBits>
 void pack_unit_row(const std::uint8_t* q, int row, std::uint8_t* unit) {
-  const auto add = [&](int vector, std::uint32_t bits) {
-    std::uint8_t* lane = unit + 64 * vector + 4 * row;
-    store_unaligned(lane, load_unaligned<std::uint32_t>(lane) | bits);
+  std::uint32_t slices[8];
+  std::memcpy(slices, q, sizeof slices);
+  const auto put = [&](int vector, std::uint32_t bits) { store_unaligned(unit + 64 * vector + 4 * row, bits); };
+  // Bits [from, from + width) of the slices from `first` on, side by side in one lane.
+  const auto plane = [&](int first, int from, int width) {
+    const std::uint32_t mask = 0x01010101u * ((1u << width) - 1u);
+    std::uint32_t bits = 0;
+    for (int s = 0; s < 8 / width; ++s) bits |= (slices[first + s] >> from & mask) << (s * width);
+    return bits;
   };
-  for (int slice = 0; slice < 8; ++slice) {
-    const auto values = load_unaligned<std::uint32_t>(q + 4 * slice);
-    if constexpr (kBits == 8) {
-      add(slice, values);
-    } else if constexpr (kBits <= 3) {
-      add(slice / 4, (values & 0x03030303u) << (2 * (slice % 4)));
-      if constexpr (kBits == 3) add(2, (values >> 2 & 0x01010101u) << slice);
-    } else {
-      add(slice / 2, (values & 0x0f0f0f0fu) << (4 * (slice % 2)));
-      if constexpr (kBits == 5) add(4, (values >> 4 & 0x01010101u) << slice);
-      if constexpr (kBits == 6) add(4 + slice / 4, (values >> 4 & 0x03030303u) << (2 * (slice % 4)));
+  if constexpr (kBits == 8) {
+    for (int slice = 0; slice < 8; ++slice) put(slice, slices[slice]);
+  } else if constexpr (kBits <= 3) {
+    for (int v = 0; v < 2; ++v) put(v, plane(4 * v, 0, 2));
+    if constexpr (kBits == 3) put(2, plane(0, 2, 1));
+  } else {
+    for (int v = 0; v < 4; ++v) put(v, plane(2 * v, 0, 4));
+    if constexpr (kBits == 5) put(4, plane(0, 4, 1));
+    if constexpr (kBits == 6) {
+      for (int v = 0; v < 2; ++v) put(4 + v, plane(4 * v, 4, 2));
     }
   }
 }
@@ -167,9 +172,9 @@ void PackedMatrix::pack_panel(std::int64_t panel, std::uint8_t* out) const {
 void PackedMatrix::pack_integer_panel(std::int64_t panel, std::uint8_t* out) const {
   const Format& format = *tensor_->info.format;
   const std::size_t row_bytes = tensor_->info.row_bytes();
-  std::memset(out, 0, panel_bytes_);
   const bool looks_up = form_.table != nullptr && form_.bits == 8;  // widened: the table is applied here
   const int n_lanes = static_cast<int>(std::min<std::int64_t>(kPanelRows, rows_ - panel * kPanelRows));
+  if (n_lanes < kPanelRows) std::memset(out, 0, panel_bytes_);  // else every byte is written below
   // A block may span several records (NVFP4) or a record several blocks.
   const int piece = std::min(format.block_elements, layout_.record_columns);
   const int scales_per_piece = piece / form_.scale_elements;
