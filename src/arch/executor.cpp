@@ -13,23 +13,31 @@ std::int64_t slot_size(Slot slot, const Hyperparameters& h) {
   switch (slot) {
     case Slot::residual:
     case Slot::normed:
-    case Slot::branch: return h.embedding;
-    case Slot::query: return h.size_of(Dimension::queries);
-    case Slot::key: return h.size_of(Dimension::keys);
-    case Slot::value: return h.size_of(Dimension::values);
-    case Slot::attended: return h.size_of(Dimension::attended);
+    case Slot::branch:
+      return h.embedding;
+    case Slot::query:
+      return h.size_of(Dimension::queries);
+    case Slot::key:
+      return h.size_of(Dimension::keys);
+    case Slot::value:
+      return h.size_of(Dimension::values);
+    case Slot::attended:
+      return h.size_of(Dimension::attended);
     case Slot::gate:
-    case Slot::up: return h.feed_forward;
-    case Slot::logits: return h.vocabulary;
-    case Slot::none: return 0;
+    case Slot::up:
+      return h.feed_forward;
+    case Slot::logits:
+      return h.vocabulary;
+    case Slot::none:
+      return 0;
   }
   return 0;
 }
 
 }  // namespace
 
-Result<Executor> Executor::create(const Model& model, const Kernels& kernels, ThreadPool& pool, std::int64_t max_batch,
-                                  std::int64_t max_logits) {
+Result<Executor> Executor::create(const Model& model, const Kernels& kernels, ThreadPool& pool,
+                                  std::int64_t max_batch, std::int64_t max_logits) {
   CB_CHECK(max_batch >= 1 && max_logits >= 1 && max_logits <= max_batch);
   Executor executor(model, kernels, pool);
   executor.max_batch_ = max_batch;
@@ -47,17 +55,21 @@ Status Executor::allocate() {
     buffer.size = slot_size(slot, h);
     buffer.stride = padded(buffer.size);
     const std::int64_t rows = slot == Slot::logits ? max_logits_ : max_batch_;
-    CB_TRY(buffer.data, AlignedBuffer::allocate(static_cast<std::size_t>(rows * buffer.stride) * sizeof(float),
-                                                "activations"));
+    CB_TRY(buffer.data,
+           AlignedBuffer::allocate(static_cast<std::size_t>(rows * buffer.stride) * sizeof(float),
+                                   "activations"));
   }
   ropes_.emplace_back(h.rope, model_->vector(Role::rope_factors));
   if (h.sliding_window > 0) ropes_.emplace_back(h.local_rope, nullptr);
   for (const Rope& rope : ropes_) {
     if (rope.usable()) continue;
-    return fail(ErrorKind::corrupt, "the rotary frequencies are not finite; metadata keys {}.rope.* or tensor {} are damaged",
-                model_->architecture().name, role_info(Role::rope_factors).pattern);
+    return fail(
+        ErrorKind::corrupt,
+        "the rotary frequencies are not finite; metadata keys {}.rope.* or tensor {} are damaged",
+        model_->architecture().name, role_info(Role::rope_factors).pattern);
   }
-  const std::size_t table_floats = ropes_.size() * static_cast<std::size_t>(max_batch_ * 2 * ropes_[0].pairs());
+  const std::size_t table_floats =
+      ropes_.size() * static_cast<std::size_t>(max_batch_ * 2 * ropes_[0].pairs());
   CB_TRY(rope_tables_, AlignedBuffer::allocate(table_floats * sizeof(float), "rotary tables"));
   score_scratch_.resize(static_cast<std::size_t>(pool_->size()));
   pack_scratch_.resize(static_cast<std::size_t>(pool_->size()));
@@ -85,7 +97,8 @@ Status Executor::allocate_quantized() {
   for (const ActivationForm& form : forms) {
     QuantizedBuffer buffer;
     buffer.form = form;
-    const auto allocate = [&](AlignedBuffer& to, std::int64_t per_token, const char* what) -> Status {
+    const auto allocate = [&](AlignedBuffer& to, std::int64_t per_token,
+                              const char* what) -> Status {
       CB_TRY(to, AlignedBuffer::allocate(static_cast<std::size_t>(max_batch_ * per_token), what));
       return {};
     };
@@ -104,7 +117,8 @@ Status Executor::allocate_quantized() {
 std::uint64_t Executor::buffer_bytes() const {
   std::uint64_t bytes = rope_tables_.size();
   for (const Buffer& b : buffers_) bytes += b.data.size();
-  for (const QuantizedBuffer& b : quantized_) bytes += b.q.size() + b.scales.size() + b.starts.size() + b.mins.size();
+  for (const QuantizedBuffer& b : quantized_)
+    bytes += b.q.size() + b.scales.size() + b.starts.size() + b.mins.size();
   for (const AlignedBuffer& b : pack_scratch_) bytes += b.size();
   for (const AlignedBuffer& b : score_scratch_) bytes += b.size();
   bytes += split_scratch_.size();
@@ -113,7 +127,8 @@ std::uint64_t Executor::buffer_bytes() const {
 
 Status Executor::check_batch(std::span<const BatchToken> batch, std::int64_t& n_logits) const {
   if (batch.empty() || static_cast<std::int64_t>(batch.size()) > max_batch_) {
-    return fail(ErrorKind::invalid, "a batch of {} tokens is not in 1..{}", batch.size(), max_batch_);
+    return fail(ErrorKind::invalid, "a batch of {} tokens is not in 1..{}", batch.size(),
+                max_batch_);
   }
   n_logits = 0;
   for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -124,13 +139,15 @@ Status Executor::check_batch(std::span<const BatchToken> batch, std::int64_t& n_
                   model_->hyperparameters().vocabulary);
     }
     n_logits += b.wants_logits ? 1 : 0;
-    const auto ahead = std::ranges::count_if(batch.first(i + 1), [&](const BatchToken& o) { return o.sequence == b.sequence; });
+    const auto ahead = std::ranges::count_if(
+        batch.first(i + 1), [&](const BatchToken& o) { return o.sequence == b.sequence; });
     if (b.sequence->length() + ahead > b.sequence->capacity()) {
       return fail(ErrorKind::invalid, "the context of {} tokens is full", b.sequence->capacity());
     }
   }
   if (n_logits > max_logits_) {
-    return fail(ErrorKind::invalid, "{} tokens ask for logits, at most {} can", n_logits, max_logits_);
+    return fail(ErrorKind::invalid, "{} tokens ask for logits, at most {} can", n_logits,
+                max_logits_);
   }
   return {};
 }
@@ -148,7 +165,8 @@ void Executor::place_tokens(std::span<const BatchToken> batch) {
   const std::int64_t pairs = ropes_[0].pairs();
   for (std::size_t r = 0; r < ropes_.size(); ++r) {
     for (std::size_t t = 0; t < batch.size(); ++t) {
-      float* table = rope_tables_.as<float>() + (r * static_cast<std::size_t>(max_batch_) + t) * 2 * static_cast<std::size_t>(pairs);
+      float* table = rope_tables_.as<float>() + (r * static_cast<std::size_t>(max_batch_) + t) * 2 *
+                                                    static_cast<std::size_t>(pairs);
       ropes_[r].table(positions_[t], table, table + pairs);
     }
   }
@@ -161,7 +179,8 @@ Status Executor::reserve_scores(std::span<const BatchToken> batch) {
   for (const BatchToken& b : batch) furthest = std::max(furthest, b.sequence->length());
   const std::int64_t needed = furthest + static_cast<std::int64_t>(batch.size()) + 64;
   if (needed > score_capacity_) score_capacity_ = padded(std::max(needed, 2 * score_capacity_));
-  const std::int64_t floats = kAttentionRows * (score_capacity_ + h.head_size + 2 * attention_sum_floats(h.value_size));
+  const std::int64_t floats =
+      kAttentionRows * (score_capacity_ + h.head_size + 2 * attention_sum_floats(h.value_size));
   const auto reserve = [](AlignedBuffer& buffer, std::int64_t n_floats) -> Status {
     const auto bytes = static_cast<std::size_t>(n_floats) * sizeof(float);
     if (buffer.size() >= bytes) return {};
@@ -170,7 +189,8 @@ Status Executor::reserve_scores(std::span<const BatchToken> batch) {
   };
   for (AlignedBuffer& scratch : score_scratch_) CB_TRY_STATUS(reserve(scratch, floats));
   const std::int64_t blocks = score_capacity_ / kAttentionBlock + 1;
-  return reserve(split_scratch_, blocks * kAttentionRows * (1 + attention_sum_floats(h.value_size)));
+  return reserve(split_scratch_,
+                 blocks * kAttentionRows * (1 + attention_sum_floats(h.value_size)));
 }
 
 Result<LogitsView> Executor::evaluate(std::span<const BatchToken> batch) {
@@ -227,8 +247,8 @@ void Executor::run_steps(std::span<const Step> steps, std::int64_t layer) {
 std::size_t Executor::linear_group(std::span<const Step> steps, std::size_t first) const {
   std::size_t end = first + 1;
   if (steps[first].kind != StepKind::linear) return 1;
-  while (end < steps.size() && steps[end].kind == StepKind::linear && steps[end].in == steps[first].in &&
-         steps[end].out != steps[first].in) {
+  while (end < steps.size() && steps[end].kind == StepKind::linear &&
+         steps[end].in == steps[first].in && steps[end].out != steps[first].in) {
     ++end;
   }
   return end - first;
@@ -251,7 +271,8 @@ StepView Executor::view(const Step& step, std::int64_t layer) {
 
 void Executor::notify(std::span<const Step> steps, std::int64_t layer, bool after) {
   for (StepObserver* observer : observers_) {
-    for (const Step& step : steps) after ? observer->after(view(step, layer)) : observer->before(view(step, layer));
+    for (const Step& step : steps)
+      after ? observer->after(view(step, layer)) : observer->before(view(step, layer));
   }
 }
 

@@ -29,12 +29,12 @@ struct BatchToken {
 /// What a step did, for observers. Rows are [tokens][stride], `size` floats of each are used.
 struct StepView {
   const Step& step;
-  std::int64_t layer;              ///< -1 outside the layers
+  std::int64_t layer;  ///< -1 outside the layers
   std::int64_t n_tokens;
-  const float* in = nullptr;       ///< null when the step has no input buffer
+  const float* in = nullptr;  ///< null when the step has no input buffer
   std::int64_t in_size = 0;
   std::int64_t in_stride = 0;
-  float* out = nullptr;            ///< writable: emulation and injection may change it
+  float* out = nullptr;  ///< writable: emulation and injection may change it
   std::int64_t out_size = 0;
   std::int64_t out_stride = 0;
 };
@@ -59,9 +59,10 @@ struct LogitsView {
 
 class Executor {
  public:
-  /// `max_batch` tokens at most per call, `max_logits` of them with logits; buffers are allocated here.
-  static Result<Executor> create(const Model& model, const Kernels& kernels, ThreadPool& pool, std::int64_t max_batch,
-                                 std::int64_t max_logits);
+  /// `max_batch` tokens at most per call, `max_logits` of them with logits; buffers are allocated
+  /// here.
+  static Result<Executor> create(const Model& model, const Kernels& kernels, ThreadPool& pool,
+                                 std::int64_t max_batch, std::int64_t max_logits);
 
   /// On success every sequence has grown by its tokens. On error nothing has changed.
   Result<LogitsView> evaluate(std::span<const BatchToken> batch);
@@ -84,18 +85,21 @@ class Executor {
     ActivationForm form;
     AlignedBuffer q, scales, starts, mins;
     QuantizedActivations view() const {
-      return {q.as<std::int8_t>(), scales.as<float>(), starts.as<std::int32_t>(), mins.as<std::int32_t>()};
+      return {q.as<std::int8_t>(), scales.as<float>(), starts.as<std::int32_t>(),
+              mins.as<std::int32_t>()};
     }
   };
 
-  /// Rows [first_row, + n_rows) of the tokens from first_token on; a row is (token, query head of a group).
+  /// Rows [first_row, + n_rows) of the tokens from first_token on; a row is (token, query head of a
+  /// group).
   struct AttentionGroup {
     std::int64_t first_token;
     std::int64_t first_row;
     int n_rows;
   };
 
-  Executor(const Model& model, const Kernels& kernels, ThreadPool& pool) : model_(&model), kernels_(&kernels), pool_(&pool) {}
+  Executor(const Model& model, const Kernels& kernels, ThreadPool& pool)
+      : model_(&model), kernels_(&kernels), pool_(&pool) {}
   Status allocate();
   Status allocate_quantized();
   Status check_batch(std::span<const BatchToken> batch, std::int64_t& n_logits) const;
@@ -105,7 +109,8 @@ class Executor {
   void run_step(const Step& step, std::int64_t layer);
   std::size_t linear_group(std::span<const Step> steps, std::size_t first) const;
   void run_linears(std::span<const Step> steps, std::int64_t layer);
-  void multiply_range(std::span<const Step> steps, std::int64_t layer, std::int64_t begin, std::int64_t end, int thread);
+  void multiply_range(std::span<const Step> steps, std::int64_t layer, std::int64_t begin,
+                      std::int64_t end, int thread);
   const QuantizedBuffer& quantized(const ActivationForm& form) const;
   void quantize_input(const Step& step, const ActivationForm& form);
   void embed(const Step& step);
@@ -114,9 +119,11 @@ class Executor {
   void attention(const Step& step, std::int64_t layer);
   void group_attention_rows();
   void store_keys_and_values(std::int64_t layer);
-  AttentionArguments attention_arguments(const Step& step, std::int64_t layer, const AttentionGroup& group, std::int64_t head,
-                                         int thread, std::array<AttentionRow, kAttentionRows>& rows);
-  void attend_split(const Step& step, std::int64_t layer, const AttentionGroup& group, std::int64_t head);
+  AttentionArguments attention_arguments(const Step& step, std::int64_t layer,
+                                         const AttentionGroup& group, std::int64_t head, int thread,
+                                         std::array<AttentionRow, kAttentionRows>& rows);
+  void attend_split(const Step& step, std::int64_t layer, const AttentionGroup& group,
+                    std::int64_t head);
   void keep_wanted(std::span<const BatchToken> batch);
   template <class F>
   void for_tokens(F&& f);
@@ -128,16 +135,16 @@ class Executor {
   ThreadPool* pool_;
   std::int64_t max_batch_ = 0;
   std::int64_t max_logits_ = 0;
-  std::int64_t n_tokens_ = 0;       ///< rows in use by the step that runs
+  std::int64_t n_tokens_ = 0;  ///< rows in use by the step that runs
   Buffer buffers_[kSlotCount];
   std::vector<QuantizedBuffer> quantized_;
   std::vector<AlignedBuffer> pack_scratch_;   ///< one per thread
   std::vector<AlignedBuffer> score_scratch_;  ///< one per thread
-  AlignedBuffer split_scratch_;     ///< peaks and sums of the blocks of one split row group
+  AlignedBuffer split_scratch_;  ///< peaks and sums of the blocks of one split row group
   std::int64_t score_capacity_ = 0;
   std::vector<AttentionGroup> attention_groups_;
-  std::vector<Rope> ropes_;         ///< global, then local
-  AlignedBuffer rope_tables_;       ///< [ropes][max_batch][2][pairs]
+  std::vector<Rope> ropes_;    ///< global, then local
+  AlignedBuffer rope_tables_;  ///< [ropes][max_batch][2][pairs]
   std::vector<std::int64_t> positions_;
   std::vector<KvCache*> caches_;
   std::vector<std::int32_t> tokens_;

@@ -1,4 +1,5 @@
-// The attention step: rows of tokens that share a cache go together; one long row is split over threads.
+// The attention step: rows of tokens that share a cache go together; one long row is split over
+// threads.
 
 #include <algorithm>
 #include <array>
@@ -7,17 +8,21 @@
 
 namespace checkbit {
 
-/// Consecutive tokens of one sequence, cut into groups of at most kAttentionRows (token, query head) rows.
+/// Consecutive tokens of one sequence, cut into groups of at most kAttentionRows (token, query
+/// head) rows.
 void Executor::group_attention_rows() {
   const Hyperparameters& h = model_->hyperparameters();
   const std::int64_t heads = h.heads / h.key_value_heads;
   attention_groups_.clear();
   for (std::int64_t token = 0; token < n_tokens_;) {
     std::int64_t end = token + 1;
-    while (end < n_tokens_ && caches_[static_cast<std::size_t>(end)] == caches_[static_cast<std::size_t>(token)]) ++end;
+    while (end < n_tokens_ &&
+           caches_[static_cast<std::size_t>(end)] == caches_[static_cast<std::size_t>(token)])
+      ++end;
     const std::int64_t rows = (end - token) * heads;
     for (std::int64_t row = 0; row < rows; row += kAttentionRows) {
-      attention_groups_.push_back({token, row, static_cast<int>(std::min<std::int64_t>(kAttentionRows, rows - row))});
+      attention_groups_.push_back(
+          {token, row, static_cast<int>(std::min<std::int64_t>(kAttentionRows, rows - row))});
     }
     token = end;
   }
@@ -45,8 +50,10 @@ void Executor::store_keys_and_values(std::int64_t layer) {
 }
 
 /// The arguments of one group and key-value head; `rows` is filled and must outlive them.
-AttentionArguments Executor::attention_arguments(const Step& step, std::int64_t layer, const AttentionGroup& group, std::int64_t head,
-                                                 int thread, std::array<AttentionRow, kAttentionRows>& rows) {
+AttentionArguments Executor::attention_arguments(const Step& step, std::int64_t layer,
+                                                 const AttentionGroup& group, std::int64_t head,
+                                                 int thread,
+                                                 std::array<AttentionRow, kAttentionRows>& rows) {
   const Hyperparameters& h = model_->hyperparameters();
   const std::int64_t heads = h.heads / h.key_value_heads;
   const Buffer& in = buffers_[static_cast<int>(step.in)];
@@ -86,10 +93,12 @@ void Executor::attention(const Step& step, std::int64_t layer) {
   constexpr std::int64_t kWorthSplitting = 4 * kAttentionBlock;
   if (items < 2 * pool_->size() && pool_->size() > 1) {
     std::array<AttentionRow, kAttentionRows> rows;
-    const AttentionSpan span = attention_span(attention_arguments(step, layer, attention_groups_[0], 0, 0, rows));
+    const AttentionSpan span =
+        attention_span(attention_arguments(step, layer, attention_groups_[0], 0, 0, rows));
     if (span.end - span.begin >= kWorthSplitting) {
       for (const AttentionGroup& group : attention_groups_) {
-        for (std::int64_t head = 0; head < h.key_value_heads; ++head) attend_split(step, layer, group, head);
+        for (std::int64_t head = 0; head < h.key_value_heads; ++head)
+          attend_split(step, layer, group, head);
       }
       return;
     }
@@ -97,16 +106,20 @@ void Executor::attention(const Step& step, std::int64_t layer) {
   pool_->for_shares(items, [&](std::int64_t begin, std::int64_t end, int thread) {
     std::array<AttentionRow, kAttentionRows> rows;
     for (std::int64_t i = begin; i < end; ++i) {
-      // Later tokens attend to more positions: one from the front, one from the back, so that shares weigh the same.
+      // Later tokens attend to more positions: one from the front, one from the back, so that
+      // shares weigh the same.
       const std::int64_t item = i % 2 == 0 ? i / 2 : items - 1 - i / 2;
-      const AttentionGroup& group = attention_groups_[static_cast<std::size_t>(item / h.key_value_heads)];
-      kernels_->attend(attention_arguments(step, layer, group, item % h.key_value_heads, thread, rows));
+      const AttentionGroup& group =
+          attention_groups_[static_cast<std::size_t>(item / h.key_value_heads)];
+      kernels_->attend(
+          attention_arguments(step, layer, group, item % h.key_value_heads, thread, rows));
     }
   });
 }
 
 /// One item over all threads, block by block: the same sums in the same order as Kernels::attend.
-void Executor::attend_split(const Step& step, std::int64_t layer, const AttentionGroup& group, std::int64_t head) {
+void Executor::attend_split(const Step& step, std::int64_t layer, const AttentionGroup& group,
+                            std::int64_t head) {
   const Hyperparameters& h = model_->hyperparameters();
   std::array<AttentionRow, kAttentionRows> rows;
   AttentionArguments shared = attention_arguments(step, layer, group, head, 0, rows);
@@ -119,26 +132,31 @@ void Executor::attend_split(const Step& step, std::int64_t layer, const Attentio
   const auto for_blocks = [&](auto&& f) {
     pool_->run([&](int thread, int threads) {
       AttentionArguments a = shared;
-      a.query_scratch = score_scratch_[static_cast<std::size_t>(thread)].as<float>() + kAttentionRows * score_capacity_;
-      for (std::int64_t block = n_blocks * thread / threads; block < n_blocks * (thread + 1) / threads; ++block) {
+      a.query_scratch = score_scratch_[static_cast<std::size_t>(thread)].as<float>() +
+                        kAttentionRows * score_capacity_;
+      for (std::int64_t block = n_blocks * thread / threads;
+           block < n_blocks * (thread + 1) / threads; ++block) {
         const std::int64_t begin = std::max((first_block + block) * kAttentionBlock, span.begin);
         f(a, block, begin, std::min((first_block + block + 1) * kAttentionBlock, span.end));
       }
     });
   };
-  for_blocks([&](const AttentionArguments& a, std::int64_t block, std::int64_t begin, std::int64_t end) {
-    kernels_->attend_scores(a, begin, end, peaks + block * kAttentionRows);
-  });
+  for_blocks(
+      [&](const AttentionArguments& a, std::int64_t block, std::int64_t begin, std::int64_t end) {
+        kernels_->attend_scores(a, begin, end, peaks + block * kAttentionRows);
+      });
   std::array<float, kAttentionRows> largest;
   for (int r = 0; r < group.n_rows; ++r) {
     largest[static_cast<std::size_t>(r)] = peaks[r];
     for (std::int64_t block = 1; block < n_blocks; ++block) {
-      largest[static_cast<std::size_t>(r)] = std::max(largest[static_cast<std::size_t>(r)], peaks[block * kAttentionRows + r]);
+      largest[static_cast<std::size_t>(r)] =
+          std::max(largest[static_cast<std::size_t>(r)], peaks[block * kAttentionRows + r]);
     }
   }
-  for_blocks([&](const AttentionArguments& a, std::int64_t block, std::int64_t begin, std::int64_t end) {
-    kernels_->attend_block(a, begin, end, largest.data(), sums + block * block_sums);
-  });
+  for_blocks(
+      [&](const AttentionArguments& a, std::int64_t block, std::int64_t begin, std::int64_t end) {
+        kernels_->attend_block(a, begin, end, largest.data(), sums + block * block_sums);
+      });
   kernels_->attend_combine(shared, sums, n_blocks);
 }
 

@@ -14,28 +14,39 @@ void Executor::run_step(const Step& step, std::int64_t layer) {
   const Buffer& out = buffers_[static_cast<int>(step.out)];
   const Buffer& in = buffers_[static_cast<int>(step.in == Slot::none ? step.out : step.in)];
   switch (step.kind) {
-    case StepKind::embed: return embed(step);
-    case StepKind::head_norm: return head_norm(step, layer);
-    case StepKind::rope: return apply_rope(step, layer);
-    case StepKind::attention: return attention(step, layer);
-    case StepKind::linear: return run_linears({&step, 1}, layer);
+    case StepKind::embed:
+      return embed(step);
+    case StepKind::head_norm:
+      return head_norm(step, layer);
+    case StepKind::rope:
+      return apply_rope(step, layer);
+    case StepKind::attention:
+      return attention(step, layer);
+    case StepKind::linear:
+      return run_linears({&step, 1}, layer);
     case StepKind::scale:
-      return for_tokens([&](std::int64_t t) { kernels_->scale(h.embedding_scale, out.size, out.row(t)); });
+      return for_tokens(
+          [&](std::int64_t t) { kernels_->scale(h.embedding_scale, out.size, out.row(t)); });
     case StepKind::rms_norm: {
       const float* weight = model_->vector(step.weight, layer);
-      return for_tokens([&](std::int64_t t) { kernels_->rms_norm(in.row(t), weight, h.norm_epsilon, in.size, out.row(t)); });
+      return for_tokens([&](std::int64_t t) {
+        kernels_->rms_norm(in.row(t), weight, h.norm_epsilon, in.size, out.row(t));
+      });
     }
     case StepKind::silu_multiply:
     case StepKind::gelu_multiply: {
       const Buffer& second = buffers_[static_cast<int>(step.second)];
-      const auto kernel = step.kind == StepKind::silu_multiply ? kernels_->silu_multiply : kernels_->gelu_multiply;
-      return for_tokens([&](std::int64_t t) { kernel(in.row(t), second.row(t), in.size, out.row(t)); });
+      const auto kernel =
+          step.kind == StepKind::silu_multiply ? kernels_->silu_multiply : kernels_->gelu_multiply;
+      return for_tokens(
+          [&](std::int64_t t) { kernel(in.row(t), second.row(t), in.size, out.row(t)); });
     }
     case StepKind::add:
       return for_tokens([&](std::int64_t t) { kernels_->add(in.row(t), in.size, out.row(t)); });
     case StepKind::softcap:
       if (h.final_softcap > 0) {
-        for_tokens([&](std::int64_t t) { kernels_->softcap(h.final_softcap, out.size, out.row(t)); });
+        for_tokens(
+            [&](std::int64_t t) { kernels_->softcap(h.final_softcap, out.size, out.row(t)); });
       }
       return;
   }
@@ -44,7 +55,9 @@ void Executor::run_step(const Step& step, std::int64_t layer) {
 void Executor::embed(const Step& step) {
   const PackedMatrix* table = model_->matrix(step.weight);
   const Buffer& out = buffers_[static_cast<int>(step.out)];
-  for_tokens([&](std::int64_t t) { table->look_up_row(tokens_[static_cast<std::size_t>(t)], out.row(t)); });
+  for_tokens([&](std::int64_t t) {
+    table->look_up_row(tokens_[static_cast<std::size_t>(t)], out.row(t));
+  });
 }
 
 void Executor::head_norm(const Step& step, std::int64_t layer) {
@@ -64,7 +77,8 @@ void Executor::apply_rope(const Step& step, std::int64_t layer) {
   const std::size_t which = h.is_sliding(layer) ? 1 : 0;
   const std::int64_t pairs = ropes_[which].pairs();
   for_tokens([&](std::int64_t t) {
-    const float* table = rope_tables_.as<float>() + (static_cast<std::int64_t>(which) * max_batch_ + t) * 2 * pairs;
+    const float* table =
+        rope_tables_.as<float>() + (static_cast<std::int64_t>(which) * max_batch_ + t) * 2 * pairs;
     for (std::int64_t at = 0; at < out.size; at += h.head_size) {
       rotate(out.row(t) + at, pairs, model_->architecture().pairing, table, table + pairs);
     }
@@ -110,12 +124,14 @@ void Executor::run_linears(std::span<const Step> steps, std::int64_t layer) {
     quantize_input(step, buffer->form);
     done[n_done++] = buffer;
   }
-  pool_->for_shares(panels, [&](std::int64_t begin, std::int64_t end, int thread) { multiply_range(steps, layer, begin, end, thread); });
+  pool_->for_shares(panels, [&](std::int64_t begin, std::int64_t end, int thread) {
+    multiply_range(steps, layer, begin, end, thread);
+  });
 }
 
 /// Panels [begin, end) of the steps' matrices laid end to end.
-void Executor::multiply_range(std::span<const Step> steps, std::int64_t layer, std::int64_t begin, std::int64_t end,
-                              int thread) {
+void Executor::multiply_range(std::span<const Step> steps, std::int64_t layer, std::int64_t begin,
+                              std::int64_t end, int thread) {
   for (const Step& step : steps) {
     const PackedMatrix* matrix = model_->matrix(step.weight, layer);
     const std::int64_t first = std::max<std::int64_t>(begin, 0);
@@ -127,13 +143,15 @@ void Executor::multiply_range(std::span<const Step> steps, std::int64_t layer, s
     const Buffer& out = buffers_[static_cast<int>(step.out)];
     ActivationRows x{in.row(0), in.stride, n_tokens_, {}};
     if (matrix->quantizes()) x.quantized = quantized(matrix->activation_form()).view();
-    matrix->multiply(*kernels_, x, first, last, out.row(0), out.stride, pack_scratch_[static_cast<std::size_t>(thread)].data());
+    matrix->multiply(*kernels_, x, first, last, out.row(0), out.stride,
+                     pack_scratch_[static_cast<std::size_t>(thread)].data());
     if (step.bias == Role::none) continue;
     const float* bias = model_->vector(step.bias, layer);
     if (bias == nullptr) continue;
     const std::int64_t row_begin = first * kPanelRows;
     const std::int64_t row_end = std::min(last * kPanelRows, out.size);
-    for (std::int64_t t = 0; t < n_tokens_; ++t) kernels_->add(bias + row_begin, row_end - row_begin, out.row(t) + row_begin);
+    for (std::int64_t t = 0; t < n_tokens_; ++t)
+      kernels_->add(bias + row_begin, row_end - row_begin, out.row(t) + row_begin);
   }
 }
 

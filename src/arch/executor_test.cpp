@@ -18,7 +18,8 @@
 namespace checkbit {
 namespace {
 
-const char* const kModels[] = {"llama-llama3", "llama-yarn", "qwen2-bias", "qwen3-norms", "gemma3-window"};
+const char* const kModels[] = {"llama-llama3", "llama-yarn", "qwen2-bias", "qwen3-norms",
+                               "gemma3-window"};
 
 std::string tiny(const std::string& name) {
   return std::string(CHECKBIT_SOURCE_DIR) + "/tests/data/tiny/" + name;
@@ -40,7 +41,8 @@ struct Setting {
   PackOptions pack;
 };
 
-std::vector<float> logits_of(const std::string& model_path, const std::vector<std::int32_t>& tokens, const Setting& run) {
+std::vector<float> logits_of(const std::string& model_path, const std::vector<std::int32_t>& tokens,
+                             const Setting& run) {
   auto file = ModelFile::open(model_path);
   EXPECT_TRUE(file.ok()) << file.error().message;
   ThreadPool pool(run.threads);
@@ -48,8 +50,9 @@ std::vector<float> logits_of(const std::string& model_path, const std::vector<st
   EXPECT_TRUE(model.ok()) << model.error().message;
   auto executor = Executor::create(*model, kernels_for(run.isa), pool, run.chunk, run.chunk);
   EXPECT_TRUE(executor.ok()) << executor.error().message;
-  auto cache = KvCache::create(model->hyperparameters(), static_cast<std::int64_t>(tokens.size()),
-                               run.pack.activations == ActivationMode::f32 ? CacheType::f32 : CacheType::f16);
+  auto cache = KvCache::create(
+      model->hyperparameters(), static_cast<std::int64_t>(tokens.size()),
+      run.pack.activations == ActivationMode::f32 ? CacheType::f32 : CacheType::f16);
   std::vector<float> all;
   for (std::size_t at = 0; at < tokens.size();) {
     const std::size_t n = std::min(tokens.size() - at, static_cast<std::size_t>(run.chunk));
@@ -57,7 +60,8 @@ std::vector<float> logits_of(const std::string& model_path, const std::vector<st
     for (std::size_t i = 0; i < n; ++i) batch.push_back({&*cache, tokens[at + i], true});
     auto logits = executor->evaluate(batch);
     EXPECT_TRUE(logits.ok()) << logits.error().message;
-    for (std::int64_t r = 0; r < logits->rows; ++r) all.insert(all.end(), logits->row(r).begin(), logits->row(r).end());
+    for (std::int64_t r = 0; r < logits->rows; ++r)
+      all.insert(all.end(), logits->row(r).begin(), logits->row(r).end());
     at += n;
   }
   return all;
@@ -69,9 +73,11 @@ struct Way {
   bool repack;
 };
 
-/// A choice that meets every value of every setting; all of their combinations with CHECKBIT_TEST_ALL.
+/// A choice that meets every value of every setting; all of their combinations with
+/// CHECKBIT_TEST_ALL.
 std::vector<Way> ways_to_run() {
-  if (std::getenv("CHECKBIT_TEST_ALL") == nullptr) return {{1, 1, true}, {2, 7, false}, {3, 32, true}};
+  if (std::getenv("CHECKBIT_TEST_ALL") == nullptr)
+    return {{1, 1, true}, {2, 7, false}, {3, 32, true}};
   std::vector<Way> all;
   for (const int threads : {1, 2, 3, 8}) {
     for (const std::int64_t chunk : {1, 7, 32, 512}) {
@@ -93,7 +99,8 @@ TEST_P(TinyModel, FloatActivationsAgreeWithFloat64) {
   ASSERT_EQ(got.size(), expected.size());
   const auto [low, high] = std::ranges::minmax(expected);
   double worst = 0;
-  for (std::size_t i = 0; i < got.size(); ++i) worst = std::max(worst, std::abs(double{got[i]} - expected[i]));
+  for (std::size_t i = 0; i < got.size(); ++i)
+    worst = std::max(worst, std::abs(double{got[i]} - expected[i]));
   RecordProperty("worst_share_of_range", std::to_string(worst / (high - low)));
   EXPECT_LT(worst, 1e-3 * (high - low));
   EXPECT_GT(high - low, 0.1f);
@@ -119,8 +126,8 @@ TEST_P(TinyModel, OneAnswer) {
         run.threads = threads;
         run.chunk = chunk;
         run.pack.repack = repack;
-        expect_same(run, fmt::format("{}, {} threads, {} tokens at a time{}", to_string(isa), threads, chunk,
-                                     repack ? "" : ", from the map"));
+        expect_same(run, fmt::format("{}, {} threads, {} tokens at a time{}", to_string(isa),
+                                     threads, chunk, repack ? "" : ", from the map"));
       }
     }
   }
@@ -139,7 +146,9 @@ TEST_P(TinyModel, LongContextsAreTheSameOnAnyThreads) {
     for (std::int64_t at = 0; at < 1280;) {
       std::vector<BatchToken> batch;
       const std::int64_t n = at < 1024 ? 512 : at < 1270 ? 82 : 1;  // prompts, then one at a time
-      for (std::int64_t i = 0; i < n; ++i) batch.push_back({&*cache, tokens[static_cast<std::size_t>(at + i) % tokens.size()], i + 1 == n});
+      for (std::int64_t i = 0; i < n; ++i)
+        batch.push_back(
+            {&*cache, tokens[static_cast<std::size_t>(at + i) % tokens.size()], i + 1 == n});
       const auto logits = executor->evaluate(batch);
       EXPECT_TRUE(logits.ok()) << logits.error().message;
       all.insert(all.end(), logits->row(0).begin(), logits->row(0).end());
@@ -151,18 +160,20 @@ TEST_P(TinyModel, LongContextsAreTheSameOnAnyThreads) {
   for (const int threads : {2, 3, 8}) {
     const auto got = last_logits(threads);
     ASSERT_EQ(got.size(), expected.size());
-    EXPECT_EQ(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), 0) << threads << " threads";
+    EXPECT_EQ(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), 0)
+        << threads << " threads";
   }
 }
 
-/// The bits themselves, so that a change of numerics does not go unnoticed. A change here must raise
-/// the version of docs/numerics.md.
+/// The bits themselves, so that a change of numerics does not go unnoticed. A change here must
+/// raise the version of docs/numerics.md.
 TEST_P(TinyModel, LogitsHaveTheGoldenHash) {
   std::ifstream in(std::string(CHECKBIT_SOURCE_DIR) + "/tests/data/golden_logits.json");
   const auto golden = nlohmann::json::parse(in);
   std::ifstream page(std::string(CHECKBIT_SOURCE_DIR) + "/docs/numerics.md");
   const std::string text((std::istreambuf_iterator<char>(page)), {});
-  EXPECT_NE(text.find(fmt::format("Version {}.", golden.at("numerics_version").get<int>())), std::string::npos);
+  EXPECT_NE(text.find(fmt::format("Version {}.", golden.at("numerics_version").get<int>())),
+            std::string::npos);
   const auto tokens = read_all<std::int32_t>(tiny(GetParam() + std::string(".tokens")));
   for (const ActivationMode mode : {ActivationMode::int8, ActivationMode::f32}) {
     Setting run;
@@ -186,8 +197,11 @@ struct Engine {
   Engine(const std::string& path, std::int64_t max_batch, std::int64_t max_logits)
       : file(*ModelFile::open(path)),
         model(*Model::load(file, {}, pool)),
-        executor(*Executor::create(model, kernels_for(*select_isa()), pool, max_batch, max_logits)) {}
-  KvCache cache(std::int64_t capacity) const { return *KvCache::create(model.hyperparameters(), capacity); }
+        executor(
+            *Executor::create(model, kernels_for(*select_isa()), pool, max_batch, max_logits)) {}
+  KvCache cache(std::int64_t capacity) const {
+    return *KvCache::create(model.hyperparameters(), capacity);
+  }
 };
 
 /// Three sequences of different lengths, dealt into batches token by token, against each alone.
@@ -197,8 +211,11 @@ TEST_P(TinyModel, SequencesInOneBatchAreAsAlone) {
   constexpr std::array<std::size_t, 3> kLengths = {5, 33, 20};
   std::vector<std::vector<float>> alone(kLengths.size());
   std::vector<std::vector<float>> together(kLengths.size());
-  const auto token_of = [&](std::size_t s, std::size_t at) { return tokens[(at + 7 * s) % tokens.size()]; };
-  const auto run = [&](std::span<const BatchToken> batch, std::span<const std::size_t> owners, auto& into) {
+  const auto token_of = [&](std::size_t s, std::size_t at) {
+    return tokens[(at + 7 * s) % tokens.size()];
+  };
+  const auto run = [&](std::span<const BatchToken> batch, std::span<const std::size_t> owners,
+                       auto& into) {
     const auto logits = engine.executor.evaluate(batch);
     ASSERT_TRUE(logits.ok()) << logits.error().message;
     for (std::int64_t r = 0; r < logits->rows; ++r) {
@@ -252,9 +269,12 @@ TEST(Executor, ARefusedBatchChangesNothing) {
   ASSERT_TRUE(engine.executor.evaluate(start).ok());
   expect_refused(engine, {}, "a batch of 0 tokens is not in 1..20");
   expect_refused(engine, std::vector<BatchToken>(21, good), "a batch of 21 tokens is not in 1..20");
-  expect_refused(engine, {good, {&cache, 300, false}}, "token id 300 is not in the vocabulary of 300");
-  expect_refused(engine, {good, {&cache, -1, false}}, "token id -1 is not in the vocabulary of 300");
-  expect_refused(engine, std::vector<BatchToken>(15, {&cache, 5, false}), "the context of 16 tokens is full");
+  expect_refused(engine, {good, {&cache, 300, false}},
+                 "token id 300 is not in the vocabulary of 300");
+  expect_refused(engine, {good, {&cache, -1, false}},
+                 "token id -1 is not in the vocabulary of 300");
+  expect_refused(engine, std::vector<BatchToken>(15, {&cache, 5, false}),
+                 "the context of 16 tokens is full");
   expect_refused(engine, {good, good, good}, "3 tokens ask for logits, at most 2 can");
   EXPECT_EQ(cache.length(), 2);
   const auto logits = engine.executor.evaluate(std::span(&good, 1));
@@ -275,7 +295,8 @@ TEST(KvCache, BoundsAndLayout) {
     const auto cache = KvCache::create(h, bad);
     ASSERT_FALSE(cache.ok()) << bad;
     EXPECT_EQ(cache.error().kind, ErrorKind::invalid);
-    EXPECT_EQ(cache.error().message, fmt::format("a context of {} tokens is not in 1..1073741824", bad));
+    EXPECT_EQ(cache.error().message,
+              fmt::format("a context of {} tokens is not in 1..1073741824", bad));
   }
   for (const CacheType type : {CacheType::f16, CacheType::f32}) {
     auto cache = KvCache::create(h, 17, type);
@@ -294,12 +315,11 @@ TEST(KvCache, BoundsAndLayout) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TinyModel, testing::ValuesIn(kModels),
-                         [](const auto& entry) {
-                           std::string name = entry.param;
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(All, TinyModel, testing::ValuesIn(kModels), [](const auto& entry) {
+  std::string name = entry.param;
+  std::ranges::replace(name, '-', '_');
+  return name;
+});
 
 }  // namespace
 }  // namespace checkbit

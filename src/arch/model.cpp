@@ -14,7 +14,8 @@ struct Place {
 
 bool uses_role(const Architecture& architecture, Role role) {
   const auto in = [&](std::span<const Step> steps) {
-    return std::ranges::any_of(steps, [&](const Step& s) { return s.weight == role || s.bias == role; });
+    return std::ranges::any_of(steps,
+                               [&](const Step& s) { return s.weight == role || s.bias == role; });
   };
   return in(architecture.prologue) || in(architecture.layer) || in(architecture.epilogue) ||
          std::ranges::find(architecture.optional, role) != architecture.optional.end();
@@ -42,8 +43,9 @@ Status check_shape(const ModelTensor& tensor, const RoleInfo& info, const Hyperp
   const auto rows = static_cast<std::uint64_t>(h.size_of(info.rows));
   const auto columns = static_cast<std::uint64_t>(h.size_of(info.columns));
   if (tensor.info.rows() == rows && tensor.info.columns() == columns) return {};
-  return fail(ErrorKind::corrupt, "tensor {} has shape [{}, {}]; the model's metadata asks for [{}, {}]", tensor.info.name,
-              tensor.info.rows(), tensor.info.columns(), rows, columns);
+  return fail(ErrorKind::corrupt,
+              "tensor {} has shape [{}, {}]; the model's metadata asks for [{}, {}]",
+              tensor.info.name, tensor.info.rows(), tensor.info.columns(), rows, columns);
 }
 
 }  // namespace
@@ -70,8 +72,8 @@ Result<Model> Model::load(const ModelFile& file, const PackOptions& options, Thr
   }
   // More layers than tensors cannot be, and bounds the table's size.
   if (h.layers > static_cast<std::int64_t>(file.tensors().size())) {
-    return named(fail(ErrorKind::corrupt, "metadata asks for {} layers, the file has {} tensors", h.layers,
-                      file.tensors().size()));
+    return named(fail(ErrorKind::corrupt, "metadata asks for {} layers, the file has {} tensors",
+                      h.layers, file.tensors().size()));
   }
   const auto slots = static_cast<std::size_t>((h.layers + 1) * kRoleCount);
   model.matrices_.resize(slots);
@@ -80,14 +82,16 @@ Result<Model> Model::load(const ModelFile& file, const PackOptions& options, Thr
   if (!placed) return named(placed.error());
   std::uint64_t total = 0;
   for (const Placed& p : *placed) total += p.packed_bytes;
-  // One stretch of memory in the order of use: large pages also for small matrices, and long streams.
+  // One stretch of memory in the order of use: large pages also for small matrices, and long
+  // streams.
   auto weights = AlignedBuffer::allocate(total, "weights");
   if (!weights) return named(weights.error());
   model.weights_ = std::move(*weights);
   std::uint8_t* at = model.weights_.data();
   std::uint64_t done = 0;
   for (const Placed& p : *placed) {
-    if (auto added = model.add_tensor(file, p, pool, p.packed_bytes > 0 ? at : nullptr); !added) return named(added.error());
+    if (auto added = model.add_tensor(file, p, pool, p.packed_bytes > 0 ? at : nullptr); !added)
+      return named(added.error());
     at += p.packed_bytes;
     done += p.tensor->info.size_bytes;
     if (progress) progress(done, file.size_bytes());
@@ -98,43 +102,52 @@ Result<Model> Model::load(const ModelFile& file, const PackOptions& options, Thr
   return model;
 }
 
-/// Every tensor with its role, checked, in the order of use: what stands outside the layers comes last.
+/// Every tensor with its role, checked, in the order of use: what stands outside the layers comes
+/// last.
 Result<std::vector<Model::Placed>> Model::place_tensors(const ModelFile& file) const {
   const auto places = expected_tensors(config_);
   std::vector<Placed> placed;
   for (const ModelTensor& tensor : file.tensors()) {
     const auto place = places.find(tensor.info.name);
     if (place == places.end()) {
-      return fail(ErrorKind::unsupported, "tensor {} is not understood for architecture {}", tensor.info.name, architecture().name);
+      return fail(ErrorKind::unsupported, "tensor {} is not understood for architecture {}",
+                  tensor.info.name, architecture().name);
     }
     const auto [role, layer] = place->second;
     CB_TRY_STATUS(check_shape(tensor, role_info(role), config_.hyperparameters));
     const bool matrix = role_info(role).rows != Dimension::one;
-    placed.push_back({&tensor, role, layer, matrix ? PackedMatrix::packed_bytes_for(tensor, options_) : 0});
+    placed.push_back(
+        {&tensor, role, layer, matrix ? PackedMatrix::packed_bytes_for(tensor, options_) : 0});
   }
   std::ranges::sort(placed, {}, [&](const Placed& p) { return index(p.role, p.layer); });
   return placed;
 }
 
-Status Model::add_tensor(const ModelFile& file, const Placed& placed, ThreadPool& pool, std::uint8_t* place) {
+Status Model::add_tensor(const ModelFile& file, const Placed& placed, ThreadPool& pool,
+                         std::uint8_t* place) {
   const ModelTensor& tensor = *placed.tensor;
   const std::size_t at = index(placed.role, placed.layer);
   if (role_info(placed.role).rows != Dimension::one) {
-    const auto drop = [&file, part = tensor.part](std::span<const std::uint8_t> bytes) { file.parts()[part].drop_pages(bytes); };
+    const auto drop = [&file, part = tensor.part](std::span<const std::uint8_t> bytes) {
+      file.parts()[part].drop_pages(bytes);
+    };
     CB_TRY(PackedMatrix matrix, PackedMatrix::create(tensor, options_, pool, drop, place));
     matrices_[at] = std::make_unique<PackedMatrix>(std::move(matrix));
     return {};
   }
   const Format& format = *tensor.info.format;
   if (format.decode == nullptr) {
-    return fail(ErrorKind::unsupported, "tensor {}: type {} cannot be read as weights", tensor.info.name, format.name);
+    return fail(ErrorKind::unsupported, "tensor {}: type {} cannot be read as weights",
+                tensor.info.name, format.name);
   }
   std::vector<float>& values = vectors_[at];
   values.resize(tensor.info.columns());
-  format.decode(tensor.bytes.data(), values.size() / static_cast<std::size_t>(format.block_elements), values.data());
+  format.decode(tensor.bytes.data(),
+                values.size() / static_cast<std::size_t>(format.block_elements), values.data());
   const auto bad = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
   if (bad != values.end()) {
-    return fail(ErrorKind::corrupt, "tensor {}: value {} is not finite", tensor.info.name, bad - values.begin());
+    return fail(ErrorKind::corrupt, "tensor {}: value {} is not finite", tensor.info.name,
+                bad - values.begin());
   }
   return {};
 }

@@ -38,7 +38,8 @@ class Model {
   const float* vector(Role role, std::int64_t layer = 0) const;
 
   std::uint64_t packed_bytes() const;
-  /// Matrices that do not run on their own integer kernel: "blk.0.ffn_down.weight (IQ2_XS): widened".
+  /// Matrices that do not run on their own integer kernel: "blk.0.ffn_down.weight (IQ2_XS):
+  /// widened".
   std::vector<std::string> slow_paths() const;
 
  private:
@@ -50,14 +51,16 @@ class Model {
     std::uint64_t packed_bytes;
   };
   Result<std::vector<Placed>> place_tensors(const ModelFile& file) const;
-  Status add_tensor(const ModelFile& file, const Placed& placed, ThreadPool& pool, std::uint8_t* place);
+  Status add_tensor(const ModelFile& file, const Placed& placed, ThreadPool& pool,
+                    std::uint8_t* place);
   Status check_complete() const;
 
   ModelConfig config_;
   PackOptions options_;
   AlignedBuffer weights_;  ///< every packed matrix, in the order of use
-  std::vector<std::unique_ptr<PackedMatrix>> matrices_;  ///< [layers + 1][roles]; the last row is not per layer
-  std::vector<std::vector<float>> vectors_;              ///< the same
+  std::vector<std::unique_ptr<PackedMatrix>>
+      matrices_;                             ///< [layers + 1][roles]; the last row is not per layer
+  std::vector<std::vector<float>> vectors_;  ///< the same
 };
 
 }  // namespace checkbit

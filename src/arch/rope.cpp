@@ -12,7 +12,8 @@ constexpr double kPi = 3.14159265358979323846;
 
 /// The pair whose wavelength makes `rotations` turns over the original context (YaRN, equation 17).
 double correction_pair(const RopeParameters& p, double rotations) {
-  return p.dimensions * canonical_log(p.original_context / (rotations * 2 * kPi)) / (2 * canonical_log(p.frequency_base));
+  return p.dimensions * canonical_log(p.original_context / (rotations * 2 * kPi)) /
+         (2 * canonical_log(p.frequency_base));
 }
 
 /// 1: keep the frequency (extrapolate), 0: divide it by the factor (interpolate).
@@ -25,9 +26,11 @@ double yarn_keep(const RopeParameters& p, std::int64_t pair) {
 
 }  // namespace
 
-Rope::Rope(const RopeParameters& p, const float* factors) : frequencies_(static_cast<std::size_t>(p.dimensions / 2)) {
+Rope::Rope(const RopeParameters& p, const float* factors)
+    : frequencies_(static_cast<std::size_t>(p.dimensions / 2)) {
   for (std::size_t i = 0; i < frequencies_.size(); ++i) {
-    double frequency = canonical_pow(p.frequency_base, -2.0 * static_cast<double>(i) / p.dimensions);
+    double frequency =
+        canonical_pow(p.frequency_base, -2.0 * static_cast<double>(i) / p.dimensions);
     if (factors != nullptr) frequency /= factors[i];
     if (p.yarn) {
       const double keep = yarn_keep(p, static_cast<std::int64_t>(i));
@@ -40,9 +43,11 @@ Rope::Rope(const RopeParameters& p, const float* factors) : frequencies_(static_
 }
 
 bool Rope::usable() const {
-  constexpr double kLargestFrequency = 1e6;  // times 2^30 positions: angles that canonical_sincos takes
-  return std::isfinite(amplitude_) &&
-         std::ranges::all_of(frequencies_, [](double f) { return std::abs(f) <= kLargestFrequency; });
+  constexpr double kLargestFrequency =
+      1e6;  // times 2^30 positions: angles that canonical_sincos takes
+  return std::isfinite(amplitude_) && std::ranges::all_of(frequencies_, [](double f) {
+           return std::abs(f) <= kLargestFrequency;
+         });
 }
 
 void Rope::table(std::int64_t position, float* cosines, float* sines) const {
@@ -55,7 +60,8 @@ void Rope::table(std::int64_t position, float* cosines, float* sines) const {
   }
 }
 
-void rotate(float* head, std::int64_t pairs, RopePairing pairing, const float* cosines, const float* sines) {
+void rotate(float* head, std::int64_t pairs, RopePairing pairing, const float* cosines,
+            const float* sines) {
   const std::int64_t stride = pairing == RopePairing::adjacent ? 2 : 1;
   const std::int64_t distance = pairing == RopePairing::adjacent ? 1 : pairs;
   for (std::int64_t i = 0; i < pairs; ++i) {

@@ -30,6 +30,7 @@ class Rope {
 };
 
 /// Turns one head in place. `pairs` may be less than half the head: the rest stays.
-void rotate(float* head, std::int64_t pairs, RopePairing pairing, const float* cosines, const float* sines);
+void rotate(float* head, std::int64_t pairs, RopePairing pairing, const float* cosines,
+            const float* sines);
 
 }  // namespace checkbit

@@ -1,6 +1,7 @@
 // Quantized activations: their form and their layout in memory.
 //
-// What: tokens stand in blocks of 8, then 4, then 1 (token_block), interleaved inside a block, so that
+// What: tokens stand in blocks of 8, then 4, then 1 (token_block), interleaved inside a block, so
+// that
 //   a product reads the activations of a whole tile as one stream. In a block of `width` tokens,
 //   token i has
 //     q       byte   [column / 4][width][4]     at (column / 4 * width + i) * 4 + column % 4
@@ -22,17 +23,18 @@ namespace checkbit {
 /// What a product asks of its activations; matrices with equal forms share one quantized copy.
 struct ActivationForm {
   enum class Mins { none, sums, pairs };
-  int group = 0;     ///< activations under one scale
-  int sub = 0;       ///< columns of a sub-group
-  int offset = 0;    ///< subtracted from the weights' q
+  int group = 0;   ///< activations under one scale
+  int sub = 0;     ///< columns of a sub-group
+  int offset = 0;  ///< subtracted from the weights' q
   Mins mins = Mins::none;
-  int min_step = 0;  ///< columns that one entry of `mins` stands for; 0 without mins
+  int min_step = 0;      ///< columns that one entry of `mins` stands for; 0 without mins
   int sums_per_min = 0;  ///< of `pairs`: sub-groups in one entry, 1 or 2
   bool operator==(const ActivationForm&) const = default;
 };
 
 constexpr ActivationForm activation_form(const IntegerForm& form) {
-  ActivationForm a{.group = form.activation_elements, .sub = form.sub_elements, .offset = form.q_offset};
+  ActivationForm a{
+      .group = form.activation_elements, .sub = form.sub_elements, .offset = form.q_offset};
   if (!form.has_min) return a;
   a.mins = form.has_sub_min ? ActivationForm::Mins::pairs : ActivationForm::Mins::sums;
   a.sums_per_min = form.has_sub_min && form.scale_elements > form.sub_elements ? 2 : 1;
@@ -41,13 +43,19 @@ constexpr ActivationForm activation_form(const IntegerForm& form) {
 }
 
 /// 4-byte entries that one token of `columns` takes beside its bytes.
-constexpr std::int64_t scales_per_token(const ActivationForm& form, std::int64_t columns) { return columns / form.group; }
-constexpr std::int64_t starts_per_token(const ActivationForm& form, std::int64_t columns) { return columns / form.sub; }
+constexpr std::int64_t scales_per_token(const ActivationForm& form, std::int64_t columns) {
+  return columns / form.group;
+}
+constexpr std::int64_t starts_per_token(const ActivationForm& form, std::int64_t columns) {
+  return columns / form.sub;
+}
 constexpr std::int64_t mins_per_token(const ActivationForm& form, std::int64_t columns) {
   return form.min_step == 0 ? 0 : columns / form.min_step;
 }
-constexpr std::int64_t activation_bytes_per_token(const ActivationForm& form, std::int64_t columns) {
-  return columns + 4 * (scales_per_token(form, columns) + starts_per_token(form, columns) + mins_per_token(form, columns));
+constexpr std::int64_t activation_bytes_per_token(const ActivationForm& form,
+                                                  std::int64_t columns) {
+  return columns + 4 * (scales_per_token(form, columns) + starts_per_token(form, columns) +
+                        mins_per_token(form, columns));
 }
 
 struct TokenBlock {
@@ -78,7 +86,7 @@ struct QuantizeArguments {
   std::int64_t columns = 0;  ///< a multiple of form.group
   ActivationForm form;
   int width = 1;
-  int lane = 0;              ///< the token's place in the block
+  int lane = 0;  ///< the token's place in the block
   std::int8_t* q = nullptr;
   float* scales = nullptr;
   std::int32_t* starts = nullptr;

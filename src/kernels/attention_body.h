@@ -1,16 +1,17 @@
-// Attention of a few rows (a row is one query head of one token) over one head's cache. Included per
-// instruction set.
-// Canonical order (docs/numerics.md, "Attention"): a score is one chain of multiply-adds over the
-// head's elements; probabilities and weighted values are summed position by position inside blocks
-// of kAttentionBlock absolute positions, and the blocks' sums are added in order. Rows share reads of
-// keys and values and nothing else.
+// Attention of a few rows (a row is one query head of one token) over one head's cache. Included
+// per instruction set. Canonical order (docs/numerics.md, "Attention"): a score is one chain of
+// multiply-adds over the head's elements; probabilities and weighted values are summed position by
+// position inside blocks of kAttentionBlock absolute positions, and the blocks' sums are added in
+// order. Rows share reads of keys and values and nothing else.
 
 CB_INLINE F32x16 load_cached(const std::uint16_t* p) { return f32_load_half(p); }
 CB_INLINE F32x16 load_cached(const float* p) { return f32_load(p); }
 
-/// Scores of positions [begin, end) for rows [row, row + kRows); what stands beyond n_rows repeats the last.
+/// Scores of positions [begin, end) for rows [row, row + kRows); what stands beyond n_rows repeats
+/// the last.
 template <class T, int kRows>
-CB_INLINE void score_rows(const AttentionArguments& a, int row, std::int64_t begin, std::int64_t end) {
+CB_INLINE void score_rows(const AttentionArguments& a, int row, std::int64_t begin,
+                          std::int64_t end) {
   float* queries = a.query_scratch;  // [head_size][kRows]: one stream of broadcasts
   for (int r = 0; r < kRows; ++r) {
     const float* query = a.rows[row + r < a.n_rows ? row + r : a.n_rows - 1].query;
@@ -34,27 +35,34 @@ CB_INLINE void score_rows(const AttentionArguments& a, int row, std::int64_t beg
   }
 }
 
-/// Hides positions that the row does not see; returns the largest score of [begin, end), NaN left out.
-CB_INLINE float mask_and_peak(const AttentionRow& row, std::int64_t begin, std::int64_t end, float* scores) {
+/// Hides positions that the row does not see; returns the largest score of [begin, end), NaN left
+/// out.
+CB_INLINE float mask_and_peak(const AttentionRow& row, std::int64_t begin, std::int64_t end,
+                              float* scores) {
   for (std::int64_t p = begin; p < end && p < row.first; ++p) scores[p] = -INFINITY;
-  for (std::int64_t p = row.last + 1 > begin ? row.last + 1 : begin; p < end; ++p) scores[p] = -INFINITY;
+  for (std::int64_t p = row.last + 1 > begin ? row.last + 1 : begin; p < end; ++p)
+    scores[p] = -INFINITY;
   F32x16 peaks = f32_set(-INFINITY);
   for (std::int64_t p = begin; p < end; p += 16) peaks = f32_max(f32_load(scores + p), peaks);
   return f32_maximum(peaks);
 }
 
-void attend_scores(const AttentionArguments& a, std::int64_t begin, std::int64_t end, float* peaks) {
+void attend_scores(const AttentionArguments& a, std::int64_t begin, std::int64_t end,
+                   float* peaks) {
   const bool half = a.cache_type == CacheType::f16;
   if (a.n_rows > 4) {
     half ? score_rows<std::uint16_t, 8>(a, 0, begin, end) : score_rows<float, 8>(a, 0, begin, end);
   } else {
     half ? score_rows<std::uint16_t, 4>(a, 0, begin, end) : score_rows<float, 4>(a, 0, begin, end);
   }
-  for (int r = 0; r < a.n_rows; ++r) peaks[r] = mask_and_peak(a.rows[r], begin, end, a.scores + r * a.score_stride);
+  for (int r = 0; r < a.n_rows; ++r)
+    peaks[r] = mask_and_peak(a.rows[r], begin, end, a.scores + r * a.score_stride);
 }
 
-/// Turns scores of [begin, end), inside one block, into unnormalized probabilities; returns lane sums.
-CB_INLINE F32x16 exponential_scores(float* scores, float peak, std::int64_t begin, std::int64_t end) {
+/// Turns scores of [begin, end), inside one block, into unnormalized probabilities; returns lane
+/// sums.
+CB_INLINE F32x16 exponential_scores(float* scores, float peak, std::int64_t begin,
+                                    std::int64_t end) {
   F32x16 sum = f32_zero();
   for (std::int64_t p = begin; p < end; p += 16) {
     const F32x16 e = vector_exp(f32_load(scores + p) - f32_set(peak));
@@ -64,11 +72,11 @@ CB_INLINE F32x16 exponential_scores(float* scores, float peak, std::int64_t begi
   return sum;
 }
 
-/// Weighted sums of values over [begin, end), inside one block: kVectors * 16 elements from `element`, for
-/// rows [row, row + kRows). A row adds the positions it sees and no other.
+/// Weighted sums of values over [begin, end), inside one block: kVectors * 16 elements from
+/// `element`, for rows [row, row + kRows). A row adds the positions it sees and no other.
 template <class T, int kRows, int kVectors>
-CB_INLINE void weigh_values(const AttentionArguments& a, int row, std::int64_t element, std::int64_t begin, std::int64_t end,
-                            float* sums) {
+CB_INLINE void weigh_values(const AttentionArguments& a, int row, std::int64_t element,
+                            std::int64_t begin, std::int64_t end, float* sums) {
   std::int64_t common_begin = begin, common_end = end;
   for (int r = 0; r < kRows; ++r) {
     const AttentionRow& seen = a.rows[row + r];
@@ -91,7 +99,8 @@ CB_INLINE void weigh_values(const AttentionArguments& a, int row, std::int64_t e
         if (p < a.rows[row + r].first || p > a.rows[row + r].last) continue;
         const F32x16 weight = f32_set(scores[r * a.score_stride + p]);
         CB_UNROLL
-        for (int v = 0; v < kVectors; ++v) sum[r][v] = f32_fma(load_cached(values + p * a.value_size + 16 * v), weight, sum[r][v]);
+        for (int v = 0; v < kVectors; ++v)
+          sum[r][v] = f32_fma(load_cached(values + p * a.value_size + 16 * v), weight, sum[r][v]);
       }
     }
   };
@@ -111,30 +120,38 @@ CB_INLINE void weigh_values(const AttentionArguments& a, int row, std::int64_t e
   const std::int64_t stride = attention_sum_floats(a.value_size);
   for (int r = 0; r < kRows; ++r) {
     CB_UNROLL
-    for (int v = 0; v < kVectors; ++v) f32_store(sums + (row + r) * stride + 16 + element + 16 * v, sum[r][v]);
+    for (int v = 0; v < kVectors; ++v)
+      f32_store(sums + (row + r) * stride + 16 + element + 16 * v, sum[r][v]);
   }
 }
 
 template <class T, int kRows>
-CB_INLINE void weigh_rows(const AttentionArguments& a, int row, std::int64_t begin, std::int64_t end, float* sums) {
+CB_INLINE void weigh_rows(const AttentionArguments& a, int row, std::int64_t begin,
+                          std::int64_t end, float* sums) {
   std::int64_t element = 0;
-  for (; element + 64 <= a.value_size; element += 64) weigh_values<T, kRows, 4>(a, row, element, begin, end, sums);
-  for (; element < a.value_size; element += 16) weigh_values<T, kRows, 1>(a, row, element, begin, end, sums);
+  for (; element + 64 <= a.value_size; element += 64)
+    weigh_values<T, kRows, 4>(a, row, element, begin, end, sums);
+  for (; element < a.value_size; element += 16)
+    weigh_values<T, kRows, 1>(a, row, element, begin, end, sums);
 }
 
 template <class T>
-CB_INLINE void weigh_block(const AttentionArguments& a, std::int64_t begin, std::int64_t end, float* sums) {
+CB_INLINE void weigh_block(const AttentionArguments& a, std::int64_t begin, std::int64_t end,
+                           float* sums) {
   int row = 0;
   for (; row + 4 <= a.n_rows; row += 4) weigh_rows<T, 4>(a, row, begin, end, sums);
   for (; row + 2 <= a.n_rows; row += 2) weigh_rows<T, 2>(a, row, begin, end, sums);
   for (; row < a.n_rows; ++row) weigh_rows<T, 1>(a, row, begin, end, sums);
 }
 
-void attend_block(const AttentionArguments& a, std::int64_t begin, std::int64_t end, const float* peaks, float* sums) {
+void attend_block(const AttentionArguments& a, std::int64_t begin, std::int64_t end,
+                  const float* peaks, float* sums) {
   for (int r = 0; r < a.n_rows; ++r) {
-    f32_store(sums + r * attention_sum_floats(a.value_size), exponential_scores(a.scores + r * a.score_stride, peaks[r], begin, end));
+    f32_store(sums + r * attention_sum_floats(a.value_size),
+              exponential_scores(a.scores + r * a.score_stride, peaks[r], begin, end));
   }
-  a.cache_type == CacheType::f16 ? weigh_block<std::uint16_t>(a, begin, end, sums) : weigh_block<float>(a, begin, end, sums);
+  a.cache_type == CacheType::f16 ? weigh_block<std::uint16_t>(a, begin, end, sums)
+                                 : weigh_block<float>(a, begin, end, sums);
 }
 
 CB_INLINE void add_sums(const AttentionArguments& a, const float* sums, float* totals) {
@@ -147,7 +164,8 @@ CB_INLINE void finish_rows(const AttentionArguments& a, const float* totals) {
   for (int r = 0; r < a.n_rows; ++r) {
     const float* row = totals + r * attention_sum_floats(a.value_size);
     const F32x16 inverse = f32_set(1.0f / f32_sum(f32_load(row)));
-    for (std::int64_t d = 0; d < a.value_size; d += 16) f32_store(a.rows[r].out + d, f32_load(row + 16 + d) * inverse);
+    for (std::int64_t d = 0; d < a.value_size; d += 16)
+      f32_store(a.rows[r].out + d, f32_load(row + 16 + d) * inverse);
   }
 }
 
@@ -189,9 +207,11 @@ CB_INLINE void store_key_value_as(const KeyValueStore& s) {
     for (int i = 0; i < lanes; ++i) key[16 * (d + i)] = element[i];
   }
   T* value = static_cast<T*>(s.values) + s.position * s.value_size;
-  for (std::int64_t d = 0; d < s.value_size; d += 16) store_cached(value + d, f32_load(s.value + d));
+  for (std::int64_t d = 0; d < s.value_size; d += 16)
+    store_cached(value + d, f32_load(s.value + d));
 }
 
 void store_key_value(const KeyValueStore& s) {
-  s.cache_type == CacheType::f16 ? store_key_value_as<std::uint16_t>(s) : store_key_value_as<float>(s);
+  s.cache_type == CacheType::f16 ? store_key_value_as<std::uint16_t>(s)
+                                 : store_key_value_as<float>(s);
 }

@@ -32,7 +32,9 @@ CB_INLINE F32x16 gelu(F32x16 x) {
   return x * vector_sigmoid(f32_set(1.5957691216f) * cubic);
 }
 
-CB_INLINE int lanes_left(std::int64_t n, std::int64_t i) { return static_cast<int>(n - i < 16 ? n - i : 16); }
+CB_INLINE int lanes_left(std::int64_t n, std::int64_t i) {
+  return static_cast<int>(n - i < 16 ? n - i : 16);
+}
 
 void rms_norm(const float* x, const float* weight, float epsilon, std::int64_t n, float* out) {
   F32x16 squares = f32_zero();
@@ -52,7 +54,8 @@ void rms_norm(const float* x, const float* weight, float epsilon, std::int64_t n
 void add(const float* x, std::int64_t n, float* inout) {
   for (std::int64_t i = 0; i < n; i += 16) {
     const int lanes = lanes_left(n, i);
-    f32_store_partial(inout + i, f32_load_partial(inout + i, lanes) + f32_load_partial(x + i, lanes), lanes);
+    f32_store_partial(inout + i,
+                      f32_load_partial(inout + i, lanes) + f32_load_partial(x + i, lanes), lanes);
   }
 }
 
@@ -79,14 +82,16 @@ void softcap(float cap, std::int64_t n, float* inout) {
 void silu_multiply(const float* gate, const float* up, std::int64_t n, float* out) {
   for (std::int64_t i = 0; i < n; i += 16) {
     const int lanes = lanes_left(n, i);
-    f32_store_partial(out + i, silu(f32_load_partial(gate + i, lanes)) * f32_load_partial(up + i, lanes), lanes);
+    f32_store_partial(
+        out + i, silu(f32_load_partial(gate + i, lanes)) * f32_load_partial(up + i, lanes), lanes);
   }
 }
 
 void gelu_multiply(const float* gate, const float* up, std::int64_t n, float* out) {
   for (std::int64_t i = 0; i < n; i += 16) {
     const int lanes = lanes_left(n, i);
-    f32_store_partial(out + i, gelu(f32_load_partial(gate + i, lanes)) * f32_load_partial(up + i, lanes), lanes);
+    f32_store_partial(
+        out + i, gelu(f32_load_partial(gate + i, lanes)) * f32_load_partial(up + i, lanes), lanes);
   }
 }
 

@@ -1,5 +1,5 @@
-// Norms, activations and sums: the same bits from every instruction set for every length, and within
-// stated distances of the functions they stand for, computed in double.
+// Norms, activations and sums: the same bits from every instruction set for every length, and
+// within stated distances of the functions they stand for, computed in double.
 
 #include <gtest/gtest.h>
 
@@ -20,7 +20,8 @@ constexpr float kUntouched = 777.0f;
 using RunKernel = std::function<void(const Kernels&, std::int64_t n, float* out)>;
 using CheckOutput = std::function<void(std::int64_t n, const std::vector<float>& out)>;
 
-void for_every_length(const std::vector<float>& start, const RunKernel& run, const CheckOutput& check) {
+void for_every_length(const std::vector<float>& start, const RunKernel& run,
+                      const CheckOutput& check) {
   for (std::int64_t n = 1; n <= kLongest; ++n) {
     std::vector<float> expected;
     for (const Isa isa : present_isas()) {
@@ -29,21 +30,25 @@ void for_every_length(const std::vector<float>& start, const RunKernel& run, con
       std::vector<float> out(start.begin(), start.begin() + n);
       out.resize(static_cast<std::size_t>(n + kGuard), kUntouched);
       run(kernels, n, out.data());
-      for (std::int64_t i = n; i < n + kGuard; ++i) ASSERT_EQ(out[static_cast<std::size_t>(i)], kUntouched) << n << " " << i;
+      for (std::int64_t i = n; i < n + kGuard; ++i)
+        ASSERT_EQ(out[static_cast<std::size_t>(i)], kUntouched) << n << " " << i;
       out.resize(static_cast<std::size_t>(n));
       if (expected.empty()) expected = out;
       const auto different = first_difference(out, expected);
-      ASSERT_EQ(different, -1) << to_string(isa) << ", n = " << n << ": " << out[static_cast<std::size_t>(different)]
-                               << " instead of " << expected[static_cast<std::size_t>(different)];
+      ASSERT_EQ(different, -1) << to_string(isa) << ", n = " << n << ": "
+                               << out[static_cast<std::size_t>(different)] << " instead of "
+                               << expected[static_cast<std::size_t>(different)];
     }
     check(n, expected);
   }
 }
 
 /// |got - want| <= share * |want| + least for every element.
-void expect_close(const std::vector<float>& got, const std::function<double(std::size_t)>& want, double share, double least) {
+void expect_close(const std::vector<float>& got, const std::function<double(std::size_t)>& want,
+                  double share, double least) {
   for (std::size_t i = 0; i < got.size(); ++i) {
-    ASSERT_NEAR(got[i], want(i), share * std::abs(want(i)) + least) << "n = " << got.size() << ", element " << i;
+    ASSERT_NEAR(got[i], want(i), share * std::abs(want(i)) + least)
+        << "n = " << got.size() << ", element " << i;
   }
 }
 
@@ -53,54 +58,75 @@ const std::vector<float> kY = random_floats(12, kLongest, 2);
 constexpr double kUlp = 0x1p-23;
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
-double gelu(double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }
+double gelu(double x) {
+  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
 
 TEST(Elementwise, Add) {
-  for_every_length(kX, [](const Kernels& k, std::int64_t n, float* out) { k.add(kY.data(), n, out); },
-                   [](std::int64_t, const std::vector<float>& out) {
-                     expect_close(out, [](std::size_t i) { return double{kX[i] + kY[i]}; }, 0, 0);
-                   });
+  for_every_length(
+      kX, [](const Kernels& k, std::int64_t n, float* out) { k.add(kY.data(), n, out); },
+      [](std::int64_t, const std::vector<float>& out) {
+        expect_close(
+            out, [](std::size_t i) { return double{kX[i] + kY[i]}; }, 0, 0);
+      });
 }
 
 TEST(Elementwise, Scale) {
-  for_every_length(kX, [](const Kernels& k, std::int64_t n, float* out) { k.scale(1.7f, n, out); },
-                   [](std::int64_t, const std::vector<float>& out) {
-                     expect_close(out, [](std::size_t i) { return double{kX[i] * 1.7f}; }, 0, 0);
-                   });
+  for_every_length(
+      kX, [](const Kernels& k, std::int64_t n, float* out) { k.scale(1.7f, n, out); },
+      [](std::int64_t, const std::vector<float>& out) {
+        expect_close(
+            out, [](std::size_t i) { return double{kX[i] * 1.7f}; }, 0, 0);
+      });
 }
 
 TEST(Elementwise, Softcap) {
-  for_every_length(kX, [](const Kernels& k, std::int64_t n, float* out) { k.softcap(3.0f, n, out); },
-                   [](std::int64_t, const std::vector<float>& out) {
-                     // 2 sigmoid - 1 cancels near zero, hence the absolute part.
-                     expect_close(out, [](std::size_t i) { return 3 * std::tanh(double{kX[i]} / 3); }, 2 * kUlp, 3 * 3 * kUlp);
-                   });
+  for_every_length(
+      kX, [](const Kernels& k, std::int64_t n, float* out) { k.softcap(3.0f, n, out); },
+      [](std::int64_t, const std::vector<float>& out) {
+        // 2 sigmoid - 1 cancels near zero, hence the absolute part.
+        expect_close(
+            out, [](std::size_t i) { return 3 * std::tanh(double{kX[i]} / 3); }, 2 * kUlp,
+            3 * 3 * kUlp);
+      });
 }
 
 TEST(Elementwise, SiluMultiply) {
-  for_every_length(kX, [](const Kernels& k, std::int64_t n, float* out) { k.silu_multiply(out, kY.data(), n, out); },
-                   [](std::int64_t, const std::vector<float>& out) {
-                     expect_close(out, [](std::size_t i) { return kX[i] * sigmoid(kX[i]) * kY[i]; }, 5 * kUlp, 0);
-                   });
+  for_every_length(
+      kX,
+      [](const Kernels& k, std::int64_t n, float* out) { k.silu_multiply(out, kY.data(), n, out); },
+      [](std::int64_t, const std::vector<float>& out) {
+        expect_close(
+            out, [](std::size_t i) { return kX[i] * sigmoid(kX[i]) * kY[i]; }, 5 * kUlp, 0);
+      });
 }
 
 TEST(Elementwise, GeluMultiply) {
-  for_every_length(kX, [](const Kernels& k, std::int64_t n, float* out) { k.gelu_multiply(out, kY.data(), n, out); },
-                   [](std::int64_t, const std::vector<float>& out) {
-                     // Far below zero the argument of exp is large, and so is the error of its rounding.
-                     expect_close(out, [](std::size_t i) { return gelu(kX[i]) * kY[i]; }, 40 * kUlp, 1e-12);
-                   });
+  for_every_length(
+      kX,
+      [](const Kernels& k, std::int64_t n, float* out) { k.gelu_multiply(out, kY.data(), n, out); },
+      [](std::int64_t, const std::vector<float>& out) {
+        // Far below zero the argument of exp is large, and so is the error of its rounding.
+        expect_close(
+            out, [](std::size_t i) { return gelu(kX[i]) * kY[i]; }, 40 * kUlp, 1e-12);
+      });
 }
 
 TEST(Elementwise, RmsNorm) {
   constexpr float kEpsilon = 0.01f;
-  for_every_length(kX, [](const Kernels& k, std::int64_t n, float* out) { k.rms_norm(out, kY.data(), kEpsilon, n, out); },
-                   [](std::int64_t n, const std::vector<float>& out) {
-                     double squares = 0;
-                     for (std::int64_t i = 0; i < n; ++i) squares += double{kX[static_cast<std::size_t>(i)]} * kX[static_cast<std::size_t>(i)];
-                     const double inverse = 1 / std::sqrt(squares / static_cast<double>(n) + double{kEpsilon});
-                     expect_close(out, [&](std::size_t i) { return kX[i] * inverse * kY[i]; }, 4 * kUlp, 0);
-                   });
+  for_every_length(
+      kX,
+      [](const Kernels& k, std::int64_t n, float* out) {
+        k.rms_norm(out, kY.data(), kEpsilon, n, out);
+      },
+      [](std::int64_t n, const std::vector<float>& out) {
+        double squares = 0;
+        for (std::int64_t i = 0; i < n; ++i)
+          squares += double{kX[static_cast<std::size_t>(i)]} * kX[static_cast<std::size_t>(i)];
+        const double inverse = 1 / std::sqrt(squares / static_cast<double>(n) + double{kEpsilon});
+        expect_close(
+            out, [&](std::size_t i) { return kX[i] * inverse * kY[i]; }, 4 * kUlp, 0);
+      });
 }
 
 TEST(Elementwise, RmsNormSumsInTheCanonicalTree) {
@@ -125,10 +151,12 @@ TEST(Elementwise, RmsNormSumsInTheCanonicalTree) {
 }
 
 TEST(Elementwise, Exponentials) {
-  for_every_length(kX, [](const Kernels& k, std::int64_t n, float* out) { k.exponentials(out, 1.5f, n, out); },
-                   [](std::int64_t, const std::vector<float>& out) {
-                     expect_close(out, [](std::size_t i) { return std::exp(double{kX[i] - 1.5f}); }, 2 * kUlp, 0);
-                   });
+  for_every_length(
+      kX, [](const Kernels& k, std::int64_t n, float* out) { k.exponentials(out, 1.5f, n, out); },
+      [](std::int64_t, const std::vector<float>& out) {
+        expect_close(
+            out, [](std::size_t i) { return std::exp(double{kX[i] - 1.5f}); }, 2 * kUlp, 0);
+      });
 }
 
 TEST(Elementwise, ExponentialIsWithinTwoUlpOverItsRange) {
@@ -143,14 +171,16 @@ TEST(Elementwise, ExponentialIsWithinTwoUlpOverItsRange) {
     EXPECT_EQ(first_difference(y, first), -1) << to_string(isa);
   }
   double worst = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) worst = std::max(worst, std::abs(first[i] / std::exp(double{x[i]}) - 1));
+  for (std::size_t i = 0; i < x.size(); ++i)
+    worst = std::max(worst, std::abs(first[i] / std::exp(double{x[i]}) - 1));
   RecordProperty("worst_relative", std::to_string(worst / kUlp) + " ulp");
   EXPECT_LE(worst, 2 * kUlp);
 }
 
 TEST(Elementwise, ExponentialOutsideItsRange) {
   for (const Isa isa : present_isas()) {
-    const std::vector<float> x = {-INFINITY, -1e30f, -87.5f, -87.0f, 0.0f, -0.0f, 88.0f, 1e30f, INFINITY, 1e-45f};
+    const std::vector<float> x = {-INFINITY, -1e30f, -87.5f, -87.0f,   0.0f,
+                                  -0.0f,     88.0f,  1e30f,  INFINITY, 1e-45f};
     std::vector<float> y(x.size());
     kernels_for(isa).exponentials(x.data(), 0, static_cast<std::int64_t>(x.size()), y.data());
     EXPECT_EQ(y[0], 0.0f);

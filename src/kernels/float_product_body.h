@@ -3,7 +3,8 @@
 
 template <FloatStorage kStorage>
 CB_INLINE F32x16 load_weights(const std::uint8_t* panel, std::int64_t column) {
-  if constexpr (kStorage == FloatStorage::f32) return f32_load(reinterpret_cast<const float*>(panel) + 16 * column);
+  if constexpr (kStorage == FloatStorage::f32)
+    return f32_load(reinterpret_cast<const float*>(panel) + 16 * column);
   const auto* narrow = reinterpret_cast<const std::uint16_t*>(panel) + 16 * column;
   if constexpr (kStorage == FloatStorage::f16) return f32_load_half(narrow);
   return f32_load_bfloat16(narrow);
@@ -11,7 +12,8 @@ CB_INLINE F32x16 load_weights(const std::uint8_t* panel, std::int64_t column) {
 
 /// kPanels x kTokens independent chains hide the latency of the multiply-add.
 template <FloatStorage kStorage, int kPanels, int kTokens>
-CB_INLINE void float_tile(const FloatProductArguments& a, std::int64_t first_panel, std::int64_t first_token) {
+CB_INLINE void float_tile(const FloatProductArguments& a, std::int64_t first_panel,
+                          std::int64_t first_token) {
   F32x16 acc[kPanels][kTokens];
   for (int p = 0; p < kPanels; ++p) {
     for (int t = 0; t < kTokens; ++t) acc[p][t] = f32_zero();
@@ -39,21 +41,26 @@ template <FloatStorage kStorage, int kTokens>
 CB_NOINLINE void float_panels(const FloatProductArguments& a, std::int64_t first_token) {
   constexpr int kPanels = kTokens == 1 ? 4 : 1;
   std::int64_t panel = 0;
-  for (; panel + kPanels <= a.n_panels; panel += kPanels) float_tile<kStorage, kPanels, kTokens>(a, panel, first_token);
+  for (; panel + kPanels <= a.n_panels; panel += kPanels)
+    float_tile<kStorage, kPanels, kTokens>(a, panel, first_token);
   for (; panel < a.n_panels; ++panel) float_tile<kStorage, 1, kTokens>(a, panel, first_token);
 }
 
 template <FloatStorage kStorage>
 void float_product_of(const FloatProductArguments& a) {
   std::int64_t token = 0;
-  for (; token + CB_TOKEN_TILE <= a.n_tokens; token += CB_TOKEN_TILE) float_panels<kStorage, CB_TOKEN_TILE>(a, token);
+  for (; token + CB_TOKEN_TILE <= a.n_tokens; token += CB_TOKEN_TILE)
+    float_panels<kStorage, CB_TOKEN_TILE>(a, token);
   for (; token < a.n_tokens; ++token) float_panels<kStorage, 1>(a, token);
 }
 
 void float_product(const FloatProductArguments& a) {
   switch (a.storage) {
-    case FloatStorage::f32: return float_product_of<FloatStorage::f32>(a);
-    case FloatStorage::f16: return float_product_of<FloatStorage::f16>(a);
-    case FloatStorage::bf16: return float_product_of<FloatStorage::bf16>(a);
+    case FloatStorage::f32:
+      return float_product_of<FloatStorage::f32>(a);
+    case FloatStorage::f16:
+      return float_product_of<FloatStorage::f16>(a);
+    case FloatStorage::bf16:
+      return float_product_of<FloatStorage::bf16>(a);
   }
 }

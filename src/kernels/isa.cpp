@@ -34,10 +34,14 @@ bool machine_has(Isa isa) {
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
   switch (isa) {
-    case Isa::scalar: return true;
-    case Isa::avx2: return avx2;
-    case Isa::avx512: return avx512;
-    case Isa::avx512_vnni: return avx512 && __builtin_cpu_supports("avx512vnni");
+    case Isa::scalar:
+      return true;
+    case Isa::avx2:
+      return avx2;
+    case Isa::avx512:
+      return avx512;
+    case Isa::avx512_vnni:
+      return avx512 && __builtin_cpu_supports("avx512vnni");
   }
 #endif
   return isa == Isa::scalar;
@@ -52,11 +56,13 @@ Result<Isa> select_isa() {
   if (found == kNames.end()) {
     std::string known;
     for (const IsaName& entry : kNames) known += fmt::format(" {}", entry.name);
-    return fail(ErrorKind::invalid, "CHECKBIT_ISA={}: no such instruction set; known:{}", forced, known);
+    return fail(ErrorKind::invalid, "CHECKBIT_ISA={}: no such instruction set; known:{}", forced,
+                known);
   }
   if (!machine_has(found->isa)) {
     return fail(ErrorKind::unsupported,
-                "CHECKBIT_ISA={}: this processor does not have it; unset it to use the best one", forced);
+                "CHECKBIT_ISA={}: this processor does not have it; unset it to use the best one",
+                forced);
   }
   return found->isa;
 }

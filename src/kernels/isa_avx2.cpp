@@ -14,6 +14,7 @@
 
 namespace checkbit::isa_avx2 {
 #include "kernels/simd_avx2.h"
+// The vocabulary comes first.
 #include "kernels/isa_body.h"
 }  // namespace checkbit::isa_avx2
 

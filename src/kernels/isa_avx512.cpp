@@ -3,7 +3,9 @@
 
 #if defined(__x86_64__)
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(                                                    \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), \
+    apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")
@@ -15,6 +17,7 @@
 
 namespace checkbit::isa_avx512 {
 #include "kernels/simd_avx512.h"
+// The vocabulary comes first.
 #include "kernels/isa_body.h"
 }  // namespace checkbit::isa_avx512
 

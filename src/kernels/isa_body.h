@@ -1,15 +1,18 @@
 // Everything that is compiled once per instruction set. The including file has opened the target
 // region and the namespace, and defined CB_ISA_ENUM, CB_TOKEN_TILE and the vocabulary.
 
+// clang-format off: each needs those before it
 #include "kernels/product_body.h"
 #include "kernels/float_product_body.h"
 #include "kernels/elementwise_body.h"
 #include "kernels/attention_body.h"
+// clang-format on
 
 Kernels make_kernels() {
   Kernels k;
   k.isa = CB_ISA_ENUM;
-#define CHECKBIT_PRODUCT(name, ...) k.products[static_cast<int>(ProductKind::name)] = product<Product_##name>;
+#define CHECKBIT_PRODUCT(name, ...) \
+  k.products[static_cast<int>(ProductKind::name)] = product<Product<ProductKind::name>>;
 #include "kernels/products.def"
 #undef CHECKBIT_PRODUCT
 #define CHECKBIT_KERNEL(result, name, parameters) k.name = name;

@@ -6,5 +6,6 @@
 
 namespace checkbit::isa_scalar {
 #include "kernels/simd_scalar.h"
+// The vocabulary comes first.
 #include "kernels/isa_body.h"
 }  // namespace checkbit::isa_scalar

@@ -36,8 +36,11 @@ TEST(SelectIsa, EveryNameForcesItsOwn) {
     } else {
       ASSERT_FALSE(selected.ok());
       EXPECT_EQ(selected.error().kind, ErrorKind::unsupported);
-      EXPECT_EQ(selected.error().message, fmt::format("CHECKBIT_ISA={}: this processor does not have it; unset it to use the best one",
-                                                      to_string(isa)));
+      EXPECT_EQ(
+          selected.error().message,
+          fmt::format(
+              "CHECKBIT_ISA={}: this processor does not have it; unset it to use the best one",
+              to_string(isa)));
     }
   }
 }
@@ -49,7 +52,9 @@ TEST(SelectIsa, AnUnknownNameIsAnErrorNotAFallback) {
     ASSERT_FALSE(selected.ok()) << name;
     EXPECT_EQ(selected.error().kind, ErrorKind::invalid);
     EXPECT_EQ(selected.error().message,
-              fmt::format("CHECKBIT_ISA={}: no such instruction set; known: scalar avx2 avx512 avx512_vnni", name));
+              fmt::format(
+                  "CHECKBIT_ISA={}: no such instruction set; known: scalar avx2 avx512 avx512_vnni",
+                  name));
   }
 }
 
@@ -64,14 +69,15 @@ TEST(SelectIsa, UnsetOrEmptyTakesTheBest) {
 
 TEST(KernelTables, AreCompleteAndShareNoCode) {
   EXPECT_TRUE(machine_has(Isa::scalar));
-#define CHECKBIT_KERNEL(result, name, parameters)                                                    \
-  {                                                                                                  \
-    std::set<const void*> seen;                                                                      \
-    for (const Isa isa : present_isas()) {                                                           \
-      const auto function = reinterpret_cast<const void*>(kernels_for(isa).name);                    \
-      EXPECT_NE(function, nullptr) << #name;                                                         \
-      EXPECT_TRUE(seen.insert(function).second) << #name << " of " << to_string(isa) << " is another's"; \
-    }                                                                                                \
+#define CHECKBIT_KERNEL(result, name, parameters)                                 \
+  {                                                                               \
+    std::set<const void*> seen;                                                   \
+    for (const Isa isa : present_isas()) {                                        \
+      const auto function = reinterpret_cast<const void*>(kernels_for(isa).name); \
+      EXPECT_NE(function, nullptr) << #name;                                      \
+      EXPECT_TRUE(seen.insert(function).second)                                   \
+          << #name << " of " << to_string(isa) << " is another's";                \
+    }                                                                             \
   }
 #include "kernels/kernels.def"
 #undef CHECKBIT_KERNEL

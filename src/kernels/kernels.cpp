@@ -8,32 +8,25 @@
 
 namespace checkbit {
 
-namespace isa_scalar { Kernels make_kernels(); }
-namespace isa_avx2 { Kernels make_kernels(); }
-namespace isa_avx512 { Kernels make_kernels(); }
-namespace isa_avx512_vnni { Kernels make_kernels(); }
+namespace isa_scalar {
+Kernels make_kernels();
+}
+namespace isa_avx2 {
+Kernels make_kernels();
+}
+namespace isa_avx512 {
+Kernels make_kernels();
+}
+namespace isa_avx512_vnni {
+Kernels make_kernels();
+}
 
 namespace {
 
-struct ProductLine {
-  std::string_view name;
-  bool table;
-  IntegerForm form;
-};
-
-constexpr std::array kProductLines = {
-#define CHECKBIT_PRODUCT(NAME, BITS, TABLE, SCALE, SUB, SUB_SCALE, MIN, SUB_MIN, RATIO, HALF, ACTIVATION)   \
-  ProductLine{#NAME, TABLE,                                                                                 \
-              IntegerForm{.bits = BITS, .scale_elements = SCALE, .sub_elements = SUB,                       \
-                          .has_sub_scale = SUB_SCALE, .has_min = MIN, .has_sub_min = SUB_MIN,               \
-                          .min_ratio = RATIO, .half_scales = HALF, .activation_elements = ACTIVATION}},
-#include "kernels/products.def"
-#undef CHECKBIT_PRODUCT
-};
-
 bool same_structure(const IntegerForm& a, const IntegerForm& b) {
   return a.scale_elements == b.scale_elements && a.sub_elements == b.sub_elements &&
-         a.has_sub_scale == b.has_sub_scale && a.has_min == b.has_min && a.has_sub_min == b.has_sub_min && a.min_ratio == b.min_ratio &&
+         a.has_sub_scale == b.has_sub_scale && a.has_min == b.has_min &&
+         a.has_sub_min == b.has_sub_min && a.min_ratio == b.min_ratio &&
          a.activation_elements == b.activation_elements;
 }
 
@@ -47,10 +40,14 @@ const Kernels& kernels_for(Isa isa) {
   static const Kernels avx512 = isa_avx512::make_kernels();
   static const Kernels avx512_vnni = isa_avx512_vnni::make_kernels();
   switch (isa) {
-    case Isa::scalar: return scalar;
-    case Isa::avx2: return avx2;
-    case Isa::avx512: return avx512;
-    case Isa::avx512_vnni: return avx512_vnni;
+    case Isa::scalar:
+      return scalar;
+    case Isa::avx2:
+      return avx2;
+    case Isa::avx512:
+      return avx512;
+    case Isa::avx512_vnni:
+      return avx512_vnni;
   }
 #endif
   return scalar;
@@ -60,8 +57,7 @@ Result<ProductChoice> find_product(const IntegerForm& form) {
   const int bits = panel_layout(form).bits;
   const bool table = form.table != nullptr;
   for (const bool widened : {false, true}) {
-    for (std::size_t i = 0; i < kProductLines.size(); ++i) {
-      const ProductLine& line = kProductLines[i];
+    for (const ProductLine& line : kProductLines) {
       const bool fits = widened ? line.form.bits == 8 && !line.table && !line.form.half_scales
                                 : line.form.bits == bits && line.table == table &&
                                       line.form.half_scales == form.half_scales;
@@ -69,10 +65,11 @@ Result<ProductChoice> find_product(const IntegerForm& form) {
       IntegerForm packed = form;
       packed.bits = line.form.bits;
       packed.half_scales = line.form.half_scales;
-      return ProductChoice{static_cast<ProductKind>(i), packed, widened, line.name};
+      return ProductChoice{line.kind, packed, widened, line.name};
     }
   }
-  return fail(ErrorKind::not_found, "no product kernel for {} bits in groups of {}", form.bits, form.scale_elements);
+  return fail(ErrorKind::not_found, "no product kernel for {} bits in groups of {}", form.bits,
+              form.scale_elements);
 }
 
 FloatEnvironment::FloatEnvironment() {

@@ -13,6 +13,7 @@
 #include "kernels/activations.h"
 #include "kernels/isa.h"
 #include "kernels/panel_layout.h"
+#include "kernels/product_lines.h"
 
 namespace checkbit {
 
@@ -21,15 +22,16 @@ struct ProductArguments {
   const std::uint8_t* panels = nullptr;  ///< first panel, layout of panel_layout.h
   std::size_t panel_bytes = 0;
   std::int64_t n_panels = 0;
-  std::int64_t columns = 0;              ///< a multiple of the record's columns
-  const std::uint8_t* table = nullptr;   ///< 16 bytes, or null
-  QuantizedActivations x;                ///< of activation_form(the matrix's form)
+  std::int64_t columns = 0;             ///< a multiple of the record's columns
+  const std::uint8_t* table = nullptr;  ///< 16 bytes, or null
+  QuantizedActivations x;               ///< of activation_form(the matrix's form)
   std::int64_t n_tokens = 0;
-  float* y = nullptr;                    ///< [n_tokens][y_stride], first panel's first row
-  std::int64_t y_stride = 0;             ///< floats; whole panels are written
-  std::uint8_t* scratch = nullptr;       ///< product_scratch_bytes(columns), of the calling thread
+  float* y = nullptr;               ///< [n_tokens][y_stride], first panel's first row
+  std::int64_t y_stride = 0;        ///< floats; whole panels are written
+  std::uint8_t* scratch = nullptr;  ///< product_scratch_bytes(columns), of the calling thread
 };
-/// Room for one panel unpacked to bytes: from kUnpackTokens tokens on a panel is unpacked once for all.
+/// Room for one panel unpacked to bytes: from kUnpackTokens tokens on a panel is unpacked once for
+/// all.
 constexpr std::size_t product_scratch_bytes(std::int64_t columns) {
   return static_cast<std::size_t>(columns) * kPanelRows;
 }
@@ -45,7 +47,7 @@ struct FloatProductArguments {
   std::size_t panel_bytes = 0;
   std::int64_t n_panels = 0;
   std::int64_t columns = 0;
-  const float* x = nullptr;              ///< [n_tokens][x_stride]
+  const float* x = nullptr;  ///< [n_tokens][x_stride]
   std::int64_t x_stride = 0;
   std::int64_t n_tokens = 0;
   float* y = nullptr;
@@ -56,8 +58,8 @@ enum class CacheType { f16, f32 };
 
 /// One query head of one token, and the positions it sees (both inclusive).
 struct AttentionRow {
-  const float* query = nullptr;          ///< [head_size]
-  float* out = nullptr;                  ///< [value_size]
+  const float* query = nullptr;  ///< [head_size]
+  float* out = nullptr;          ///< [value_size]
   std::int64_t first = 0;
   std::int64_t last = 0;
 };
@@ -71,23 +73,24 @@ constexpr std::int64_t attention_sum_floats(std::int64_t value_size) { return 16
 
 /// A few rows against the cached keys and values of one key-value head.
 /// Keys lie [position / 16][head_size][16] and values [position][value_size], both of `cache_type`.
-/// `attend` does all; for few rows and many positions the same bits come from its parts, over threads:
-/// attend_scores over any split of the span, attend_block once per kAttentionBlock absolute
-/// positions with each row's largest peak, attend_combine over the blocks' sums in order.
+/// `attend` does all; for few rows and many positions the same bits come from its parts, over
+/// threads: attend_scores over any split of the span, attend_block once per kAttentionBlock
+/// absolute positions with each row's largest peak, attend_combine over the blocks' sums in order.
 struct AttentionArguments {
   CacheType cache_type = CacheType::f16;
-  const AttentionRow* rows = nullptr;    ///< [n_rows]
-  int n_rows = 0;                        ///< 1..kAttentionRows
+  const AttentionRow* rows = nullptr;  ///< [n_rows]
+  int n_rows = 0;                      ///< 1..kAttentionRows
   std::int64_t head_size = 0;
-  std::int64_t value_size = 0;           ///< a multiple of 16
+  std::int64_t value_size = 0;  ///< a multiple of 16
   const void* keys = nullptr;
   const void* values = nullptr;
-  float scale = 1;                       ///< applied to scores
-  float softcap = 0;                     ///< cap * tanh(score / cap) when above zero
-  float* scores = nullptr;               ///< scratch [n_rows][score_stride]
-  std::int64_t score_stride = 0;         ///< >= the span's end
-  float* query_scratch = nullptr;        ///< [kAttentionRows * head_size], of the calling thread
-  float* sum_scratch = nullptr;          ///< [2 * kAttentionRows * attention_sum_floats(value_size)], of the calling thread
+  float scale = 1;                 ///< applied to scores
+  float softcap = 0;               ///< cap * tanh(score / cap) when above zero
+  float* scores = nullptr;         ///< scratch [n_rows][score_stride]
+  std::int64_t score_stride = 0;   ///< >= the span's end
+  float* query_scratch = nullptr;  ///< [kAttentionRows * head_size], of the calling thread
+  float* sum_scratch =
+      nullptr;  ///< [2 * kAttentionRows * attention_sum_floats(value_size)], of the calling thread
 };
 
 /// Positions that any row sees, in whole vectors of 16.
@@ -108,20 +111,13 @@ constexpr AttentionSpan attention_span(const AttentionArguments& a) {
 /// Writes the key and value of one token and one head into the cache at a position.
 struct KeyValueStore {
   CacheType cache_type = CacheType::f16;
-  const float* key = nullptr;            ///< [head_size]
-  const float* value = nullptr;          ///< [value_size]
+  const float* key = nullptr;    ///< [head_size]
+  const float* value = nullptr;  ///< [value_size]
   std::int64_t head_size = 0;
   std::int64_t value_size = 0;
   std::int64_t position = 0;
-  void* keys = nullptr;                  ///< the head's keys, layout of AttentionArguments
+  void* keys = nullptr;  ///< the head's keys, layout of AttentionArguments
   void* values = nullptr;
-};
-
-enum class ProductKind {
-#define CHECKBIT_PRODUCT(name, ...) name,
-#include "kernels/products.def"
-#undef CHECKBIT_PRODUCT
-  count
 };
 
 struct Kernels {
@@ -137,8 +133,8 @@ const Kernels& kernels_for(Isa isa);
 
 struct ProductChoice {
   ProductKind kind;
-  IntegerForm form;       ///< as packed: bits may be 8 and scales float where the format's are smaller
-  bool widened = false;   ///< true: the generic 8-bit line stands in for a missing one
+  IntegerForm form;  ///< as packed: bits may be 8 and scales float where the format's are smaller
+  bool widened = false;  ///< true: the generic 8-bit line stands in for a missing one
   std::string_view name;
 };
 /// The product line for an integer form; not_found when there is none (float products then serve).

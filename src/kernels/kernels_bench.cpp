@@ -1,9 +1,11 @@
 // Micro-benchmarks of the kernels, with the share of what the machine could do at most.
 //
 // What: every line of products.def over one token (bound by reading: GB/s of packed weights beside
-//   those of merely reading a buffer of that size) and over a prompt (bound by arithmetic: multiply-adds
-//   a second beside those of a loop of nothing but 8-bit dot products), on one thread.
-// Use: build/release/kernels_bench [--benchmark_filter=k32_b4_min]; CHECKBIT_ISA chooses the instruction set.
+//   those of merely reading a buffer of that size) and over a prompt (bound by arithmetic:
+//   multiply-adds a second beside those of a loop of nothing but 8-bit dot products), on one
+//   thread.
+// Use: build/release/kernels_bench [--benchmark_filter=k32_b4_min]; CHECKBIT_ISA chooses the
+// instruction set.
 
 #include <benchmark/benchmark.h>
 
@@ -23,28 +25,12 @@ constexpr std::int64_t kColumns = 1536;
 constexpr std::int64_t kPromptTokens = 256;
 constexpr std::size_t kStreamBytes = 192u << 20;  ///< far above the caches
 
-struct Line {
-  const char* name;
-  ProductKind kind;
-  bool table;
-  IntegerForm form;
-};
-
-constexpr Line kLines[] = {
-#define CHECKBIT_PRODUCT(NAME, BITS, TABLE, SCALE, SUB, SUB_SCALE, MIN, SUB_MIN, RATIO, HALF, ACTIVATION) \
-  Line{#NAME, ProductKind::NAME, TABLE,                                                                   \
-       IntegerForm{.bits = BITS, .scale_elements = SCALE, .sub_elements = SUB,                            \
-                   .has_sub_scale = SUB_SCALE, .has_min = MIN, .has_sub_min = SUB_MIN,                    \
-                   .min_ratio = RATIO, .half_scales = HALF, .activation_elements = ACTIVATION}},
-#include "kernels/products.def"
-#undef CHECKBIT_PRODUCT
-};
-
 AlignedBuffer random_bytes(std::size_t size) {
   AlignedBuffer buffer = std::move(*AlignedBuffer::allocate(size, "benchmark"));
   Random random(1);
   // Bytes below 0x38 keep binary16 scales finite and small.
-  for (std::size_t i = 0; i < size; ++i) buffer.data()[i] = static_cast<std::uint8_t>(random.next() % 0x38);
+  for (std::size_t i = 0; i < size; ++i)
+    buffer.data()[i] = static_cast<std::uint8_t>(random.next() % 0x38);
   return buffer;
 }
 
@@ -77,9 +63,10 @@ double integer_peak() {
 
 /// Packed weights of one shape, and activations for kPromptTokens tokens.
 struct Operands {
-  explicit Operands(const Line& line, std::int64_t rows)
+  explicit Operands(const ProductLine& line, std::int64_t rows)
       : layout(panel_layout(line.form)),
-        panel_bytes(layout.record_bytes * static_cast<std::size_t>(kColumns / layout.record_columns)),
+        panel_bytes(layout.record_bytes *
+                    static_cast<std::size_t>(kColumns / layout.record_columns)),
         n_panels(rows / kPanelRows),
         panels(random_bytes(panel_bytes * static_cast<std::size_t>(n_panels))),
         q(random_bytes(kPromptTokens * kColumns)),
@@ -109,7 +96,8 @@ struct Operands {
   ProductArguments arguments;
 };
 
-void product(benchmark::State& state, const Line& line, std::int64_t tokens, std::int64_t rows) {
+void product(benchmark::State& state, const ProductLine& line, std::int64_t tokens,
+             std::int64_t rows) {
   Operands operands(line, rows);
   operands.arguments.n_tokens = tokens;
   const ProductKernel kernel = kernels().products[static_cast<int>(line.kind)];
@@ -117,8 +105,10 @@ void product(benchmark::State& state, const Line& line, std::int64_t tokens, std
   const double runs = static_cast<double>(state.iterations());
   const double products = runs * static_cast<double>(tokens * rows * kColumns);
   state.counters["GMAC/s"] = benchmark::Counter(products / 1e9, benchmark::Counter::kIsRate);
-  state.counters["of_peak"] = benchmark::Counter(products / integer_peak(), benchmark::Counter::kIsRate);
-  state.counters["GB/s"] = benchmark::Counter(runs * static_cast<double>(operands.panels.size()) / 1e9, benchmark::Counter::kIsRate);
+  state.counters["of_peak"] =
+      benchmark::Counter(products / integer_peak(), benchmark::Counter::kIsRate);
+  state.counters["GB/s"] = benchmark::Counter(
+      runs * static_cast<double>(operands.panels.size()) / 1e9, benchmark::Counter::kIsRate);
 }
 
 /// What reading alone reaches: the bound of a product with one token.
@@ -129,19 +119,28 @@ void read_only(benchmark::State& state) {
     for (std::size_t i = 0; i < buffer.size() / 8; ++i) sum += buffer.as<std::uint64_t>()[i];
     benchmark::DoNotOptimize(sum);
   }
-  state.counters["GB/s"] = benchmark::Counter(static_cast<double>(state.iterations()) * static_cast<double>(buffer.size()) / 1e9,
-                                              benchmark::Counter::kIsRate);
+  state.counters["GB/s"] = benchmark::Counter(
+      static_cast<double>(state.iterations()) * static_cast<double>(buffer.size()) / 1e9,
+      benchmark::Counter::kIsRate);
 }
 
 void register_all() {
-  benchmark::RegisterBenchmark("read", read_only)->UseRealTime()->Threads(1)->Threads(2)->Unit(benchmark::kMillisecond);
-  for (const Line& line : kLines) {
+  benchmark::RegisterBenchmark("read", read_only)
+      ->UseRealTime()
+      ->Threads(1)
+      ->Threads(2)
+      ->Unit(benchmark::kMillisecond);
+  for (const ProductLine& line : kProductLines) {
     const PanelLayout layout = panel_layout(line.form);
-    const auto row_bytes = layout.record_bytes / kPanelRows * static_cast<std::size_t>(kColumns / layout.record_columns);
-    const auto stream_rows = static_cast<std::int64_t>(kStreamBytes / row_bytes / kPanelRows * kPanelRows);
+    const auto row_bytes = layout.record_bytes / kPanelRows *
+                           static_cast<std::size_t>(kColumns / layout.record_columns);
+    const auto stream_rows =
+        static_cast<std::int64_t>(kStreamBytes / row_bytes / kPanelRows * kPanelRows);
     const auto add = [&](const char* what, std::int64_t tokens, std::int64_t rows) {
       return benchmark::RegisterBenchmark((std::string(line.name) + "/" + what).c_str(),
-                                   [&line, tokens, rows](benchmark::State& state) { product(state, line, tokens, rows); })
+                                          [&line, tokens, rows](benchmark::State& state) {
+                                            product(state, line, tokens, rows);
+                                          })
           ->UseRealTime()
           ->Unit(benchmark::kMillisecond);
     };

@@ -13,8 +13,8 @@
 //       2-bit plane  2 vectors; vector v: slices 4v .. 4v+3 at bits 0, 2, 4, 6
 //       1-bit plane  1 vector;  slice s at bit s
 //       8-bit        8 vectors, slice by slice
-//     q of b bits uses the planes 1: {2}, 2: {2}, 3: {2,1}, 4: {4}, 5: {4,1}, 6: {4,2}, 7 and 8: {8},
-//     the first plane holding the low bits.
+//     q of b bits uses the planes 1: {2}, 2: {2}, 3: {2,1}, 4: {4}, 5: {4,1}, 6: {4,2}, 7 and 8:
+//     {8}, the first plane holding the low bits.
 // Units: bytes; offsets are from the start of a record.
 #pragma once
 
@@ -43,12 +43,18 @@ struct PanelLayout {
 constexpr std::size_t unit_bytes_for(int bits) {
   switch (bits) {
     case 1:
-    case 2: return 2 * 64;
-    case 3: return 3 * 64;
-    case 4: return 4 * 64;
-    case 5: return 5 * 64;
-    case 6: return 6 * 64;
-    default: return 8 * 64;
+    case 2:
+      return 2 * 64;
+    case 3:
+      return 3 * 64;
+    case 4:
+      return 4 * 64;
+    case 5:
+      return 5 * 64;
+    case 6:
+      return 6 * 64;
+    default:
+      return 8 * 64;
   }
 }
 
@@ -58,7 +64,9 @@ constexpr int sub_min_index(const IntegerForm& form, int sub, int lane) {
   return paired ? (sub / 2 * kPanelRows + lane) * 2 + sub % 2 : sub * kPanelRows + lane;
 }
 
-constexpr bool stores_min_scales(const IntegerForm& form) { return form.has_min && form.min_ratio == 0; }
+constexpr bool stores_min_scales(const IntegerForm& form) {
+  return form.has_min && form.min_ratio == 0;
+}
 
 constexpr PanelLayout panel_layout(const IntegerForm& form) {
   PanelLayout layout;
@@ -74,7 +82,8 @@ constexpr PanelLayout panel_layout(const IntegerForm& form) {
   layout.sub_min_offset = layout.sub_offset + (form.has_sub_scale ? subs_bytes : 0);
   layout.quant_offset = layout.sub_min_offset + (form.has_sub_min ? subs_bytes : 0);
   layout.unit_bytes = unit_bytes_for(layout.bits);
-  layout.record_bytes = layout.quant_offset + layout.unit_bytes * (layout.record_columns / kUnitColumns);
+  layout.record_bytes =
+      layout.quant_offset + layout.unit_bytes * (layout.record_columns / kUnitColumns);
   return layout;
 }
 

@@ -1,18 +1,14 @@
 // Products of packed integer weights with quantized activations. Included per instruction set.
 // Canonical order: docs/numerics.md, "Products".
 
-#define CHECKBIT_PRODUCT(NAME, BITS, TABLE, SCALE, SUB, SUB_SCALE, MIN, SUB_MIN, RATIO, HALF, ACTIVATION)   \
-  struct Product_##NAME {                                                                                   \
-    static constexpr IntegerForm kForm = {                                                                  \
-        .bits = BITS, .scale_elements = SCALE, .sub_elements = SUB, .has_sub_scale = SUB_SCALE,             \
-        .has_min = MIN, .has_sub_min = SUB_MIN, .min_ratio = RATIO, .half_scales = HALF,                    \
-        .activation_elements = ACTIVATION};                                                                 \
-    static constexpr PanelLayout kLayout = panel_layout(kForm);                                             \
-    static constexpr bool kTable = TABLE;                                                                   \
-    static constexpr int kLargest = TABLE ? 255 : (1 << kLayout.bits) - 1;                                  \
-  };
-#include "kernels/products.def"
-#undef CHECKBIT_PRODUCT
+/// What the templates below need of one line of products.def.
+template <ProductKind kKind>
+struct Product {
+  static constexpr IntegerForm kForm = product_line(kKind).form;
+  static constexpr PanelLayout kLayout = panel_layout(kForm);
+  static constexpr bool kTable = product_line(kKind).table;
+  static constexpr int kLargest = kTable ? 255 : (1 << kLayout.bits) - 1;
+};
 
 /// Slice kSlice (0..7) of a unit as bytes q, from its bit planes.
 template <int kBits, int kSlice>
@@ -42,10 +38,13 @@ CB_INLINE U8x64 slice_values(const std::uint8_t* unit, const std::uint8_t* table
 
 /// Adds columns [16 kHalf, + 16) of a unit; x points to the unit's first column.
 template <class P, int kWidth, int kTokens, bool kBytes, int kHalf>
-CB_INLINE void add_half_unit(const std::uint8_t* unit, const std::uint8_t* table, const std::int8_t* x,
-                              I32x16 (&sums)[kTokens]) {
-  if constexpr (kWidth == 1) prefetch<P::kLayout.unit_bytes / 2>(unit + kHalf * P::kLayout.unit_bytes / 2 + CB_PREFETCH_BYTES);
-  const U8x64 w[4] = {slice_values<P, kBytes, 4 * kHalf>(unit, table), slice_values<P, kBytes, 4 * kHalf + 1>(unit, table),
+CB_INLINE void add_half_unit(const std::uint8_t* unit, const std::uint8_t* table,
+                             const std::int8_t* x, I32x16 (&sums)[kTokens]) {
+  if constexpr (kWidth == 1)
+    prefetch<P::kLayout.unit_bytes / 2>(unit + kHalf * P::kLayout.unit_bytes / 2 +
+                                        CB_PREFETCH_BYTES);
+  const U8x64 w[4] = {slice_values<P, kBytes, 4 * kHalf>(unit, table),
+                      slice_values<P, kBytes, 4 * kHalf + 1>(unit, table),
                       slice_values<P, kBytes, 4 * kHalf + 2>(unit, table),
                       slice_values<P, kBytes, 4 * kHalf + 3>(unit, table)};
   dot16<P::kLargest, kWidth>(sums, w, x + 16 * kHalf * kWidth);
@@ -79,7 +78,8 @@ CB_INLINE void sub_group_sums(const TileInputs& in, int sub, I32x16 (&sums)[kTok
   CB_UNROLL
   for (int t = 0; t < kTokens; ++t) sums[t] = i32_set(in.starts[sub * kWidth + t]);
   if constexpr (kSub == 16) {
-    add_half_unit<P, kWidth, kTokens, kBytes, kHalf>(in.quants + sub / 2 * kUnit, in.table, in.q + sub / 2 * kUnitColumns * kWidth, sums);
+    add_half_unit<P, kWidth, kTokens, kBytes, kHalf>(in.quants + sub / 2 * kUnit, in.table,
+                                                     in.q + sub / 2 * kUnitColumns * kWidth, sums);
   } else {
     for (int unit = sub * (kSub / kUnitColumns); unit < (sub + 1) * (kSub / kUnitColumns); ++unit) {
       const std::int8_t* x = in.q + unit * kUnitColumns * kWidth;
@@ -105,19 +105,21 @@ CB_INLINE void group_sums(const TileInputs& in, int index, I32x16 (&total)[kToke
   constexpr int kSubs = kForm.scale_elements / kForm.sub_elements;
   if constexpr (!kForm.has_sub_scale) {
     static_assert(kSubs == 1);
-    if (kForm.sub_elements == 16 && index % 2 == 1) return sub_group_sums<P, kWidth, kTokens, kBytes, 1>(in, index, total);
+    if (kForm.sub_elements == 16 && index % 2 == 1)
+      return sub_group_sums<P, kWidth, kTokens, kBytes, 1>(in, index, total);
     return sub_group_sums<P, kWidth, kTokens, kBytes, 0>(in, index, total);
   } else {
-      CB_UNROLL
+    CB_UNROLL
     for (int t = 0; t < kTokens; ++t) total[t] = i32_zero();
     for (int s = index * kSubs; s < (index + 1) * kSubs; s += 2) {
       add_scaled_sub_group<P, kWidth, kTokens, kBytes, 0>(in, s, total);
-      add_scaled_sub_group<P, kWidth, kTokens, kBytes, kForm.sub_elements == 16 ? 1 : 0>(in, s + 1, total);
+      add_scaled_sub_group<P, kWidth, kTokens, kBytes, kForm.sub_elements == 16 ? 1 : 0>(in, s + 1,
+                                                                                         total);
     }
   }
 }
 
-/// Adds the minimums M of scale group `index`, negated when kSign is -1 (activations' pairs are positive).
+/// M of docs/numerics.md for scale group `index` of the record.
 template <class P, int kWidth, int kTokens>
 CB_INLINE void min_sums(const TileInputs& in, int index, I32x16 (&mins)[kTokens]) {
   constexpr int kSubs = P::kForm.scale_elements / P::kForm.sub_elements;
@@ -126,7 +128,8 @@ CB_INLINE void min_sums(const TileInputs& in, int index, I32x16 (&mins)[kTokens]
   for (int t = 0; t < kTokens; ++t) mins[t] = i32_zero();
   for (int entry = index * kEntries; entry < (index + 1) * kEntries; ++entry) {
     const std::uint8_t* at = in.record + P::kLayout.sub_min_offset;
-    const I16x32 m = kSubs > 1 ? i16_load_i8(at + 32 * entry) : i16_of_i32(i32_load_i8(at + 16 * entry));
+    const I16x32 m =
+        kSubs > 1 ? i16_load_i8(at + 32 * entry) : i16_of_i32(i32_load_i8(at + 16 * entry));
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) mins[t] = dot_pairs(mins[t], m, in.mins[entry * kWidth + t]);
   }
@@ -145,32 +148,37 @@ CB_INLINE void scale_group(const TileInputs& in, int index, F32x16 (&acc)[kToken
     // Minimums are whole multiples of scale * min_ratio: one integer, in that smaller unit.
     constexpr auto kUnits = static_cast<unsigned>(1 / kForm.min_ratio);
     scales = scales * f32_set(kForm.min_ratio);  // exact: a power of two
-      CB_UNROLL
-    for (int t = 0; t < kTokens; ++t) total[t] = i32_shift_left<std::bit_width(kUnits) - 1>(total[t]) - mins[t];
+    CB_UNROLL
+    for (int t = 0; t < kTokens; ++t)
+      total[t] = i32_shift_left<std::bit_width(kUnits) - 1>(total[t]) - mins[t];
   }
   CB_UNROLL
-  for (int t = 0; t < kTokens; ++t) acc[t] = f32_fma(f32_from_i32(total[t]), scales * f32_set(in.scales[t]), acc[t]);
+  for (int t = 0; t < kTokens; ++t)
+    acc[t] = f32_fma(f32_from_i32(total[t]), scales * f32_set(in.scales[t]), acc[t]);
   if constexpr (kForm.has_min && kForm.min_ratio == 0) {
-    const F32x16 min_scales = load_scales<kForm.half_scales>(in.record + P::kLayout.min_offset, index);
+    const F32x16 min_scales =
+        load_scales<kForm.half_scales>(in.record + P::kLayout.min_offset, index);
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) {
       if constexpr (kForm.has_sub_min) {
         acc[t] = f32_fnma(f32_from_i32(mins[t]), min_scales * f32_set(in.scales[t]), acc[t]);
       } else {
-        acc[t] = f32_fnma(f32_set(std::bit_cast<float>(in.mins[index * kWidth + t])), min_scales, acc[t]);
+        acc[t] = f32_fnma(f32_set(std::bit_cast<float>(in.mins[index * kWidth + t])), min_scales,
+                          acc[t]);
       }
     }
   }
 }
 
-/// kTokens tokens, from `lane` on in the block at `block`, of n_panels panels whose quants are packed
-/// or, when kBytes, unpacked in a.scratch (then one panel).
+/// kTokens tokens, from `lane` on in the block at `block`, of n_panels panels whose quants are
+/// packed or, when kBytes, unpacked in a.scratch (then one panel).
 template <class P, int kWidth, int kTokens, bool kBytes>
 CB_NOINLINE void product_tile(const ProductArguments& a, TokenBlock block, int lane) {
   constexpr PanelLayout kLayout = P::kLayout;
   constexpr ActivationForm kX = activation_form(P::kForm);
   static_assert(kX.group == kLayout.record_columns);
-  constexpr std::size_t kQuantBytes = kBytes ? 64 * 8 * (kLayout.record_columns / kUnitColumns) : kLayout.record_bytes;
+  constexpr std::size_t kQuantBytes =
+      kBytes ? 64 * 8 * (kLayout.record_columns / kUnitColumns) : kLayout.record_bytes;
   constexpr int kStarts = kWidth * kLayout.n_subs;
   constexpr int kMins = kX.min_step == 0 ? 0 : kWidth * (kLayout.record_columns / kX.min_step);
   const std::int64_t records = a.columns / kLayout.record_columns;
@@ -187,7 +195,8 @@ CB_NOINLINE void product_tile(const ProductArguments& a, TokenBlock block, int l
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) acc[t] = f32_zero();
     for (std::int64_t r = 0; r < records; ++r) {
-      for (int index = 0; index < kLayout.n_scales; ++index) scale_group<P, kWidth, kTokens, kBytes>(in, index, acc);
+      for (int index = 0; index < kLayout.n_scales; ++index)
+        scale_group<P, kWidth, kTokens, kBytes>(in, index, acc);
       in.record += kLayout.record_bytes;
       in.quants += kQuantBytes;
       in.q += kLayout.record_columns * kWidth;
@@ -227,7 +236,8 @@ CB_NOINLINE void unpack_panel(const ProductArguments& a) {
 template <class P, int kWidth, bool kBytes>
 void product_block(const ProductArguments& a, TokenBlock block) {
   constexpr int kTokens = kWidth < CB_TOKEN_TILE ? kWidth : CB_TOKEN_TILE;
-  for (int lane = 0; lane < kWidth; lane += kTokens) product_tile<P, kWidth, kTokens, kBytes>(a, block, lane);
+  for (int lane = 0; lane < kWidth; lane += kTokens)
+    product_tile<P, kWidth, kTokens, kBytes>(a, block, lane);
 }
 
 template <class P>
@@ -245,7 +255,8 @@ void product(const ProductArguments& a) {
     for (std::int64_t token = 0; token < a.n_tokens;) {
       const TokenBlock block = token_block(token, a.n_tokens);
       if (block.width == 8) {
-        unpacks ? product_block<P, 8, kUnpacks>(one, block) : product_block<P, 8, false>(one, block);
+        unpacks ? product_block<P, 8, kUnpacks>(one, block)
+                : product_block<P, 8, false>(one, block);
       } else if (block.width == 4) {
         product_block<P, 4, false>(one, block);
       } else {
@@ -256,7 +267,8 @@ void product(const ProductArguments& a) {
   }
 }
 
-/// Rounds one group to nearest even after dividing by its largest magnitude / 127; returns the scale.
+/// Rounds one group to nearest even after dividing by its largest magnitude / 127; returns the
+/// scale.
 CB_INLINE float quantize_group(const QuantizeArguments& a, std::int64_t start, std::int32_t* sums) {
   const float* x = a.x + start;
   F32x16 peak = f32_zero();
@@ -266,7 +278,8 @@ CB_INLINE float quantize_group(const QuantizeArguments& a, std::int64_t start, s
   for (int i = 0; i < a.form.group; i += 16) {
     std::int8_t q[16];
     i8_store(q, i32_round(f32_load(x + i) * inverse));
-    // Of the stored bytes: they are small also where x is not finite and the rounded value is INT32_MIN.
+    // Of the stored bytes: they are small also where x is not finite and the rounded value is
+    // INT32_MIN.
     sums[i / 16] = i32_sum(i32_load_i8(reinterpret_cast<const std::uint8_t*>(q)));
     std::int8_t* out = a.q + (start + i) * a.width + 4 * a.lane;
     for (int four = 0; four < 4; ++four) std::memcpy(out + four * 4 * a.width, q + 4 * four, 4);
@@ -296,14 +309,16 @@ void quantize_activations(const QuantizeArguments& a) {
         out = std::bit_cast<std::int32_t>(static_cast<float>(sum_of(c, form.min_step)) * scale);
       } else {
         const std::int32_t high = form.sums_per_min == 2 ? sum_of(c + form.sub, form.sub) : 0;
-        out = static_cast<std::int32_t>(static_cast<std::uint32_t>(high) << 16 | (static_cast<std::uint32_t>(sum_of(c, form.sub)) & 0xffffu));
+        out =
+            static_cast<std::int32_t>(static_cast<std::uint32_t>(high) << 16 |
+                                      (static_cast<std::uint32_t>(sum_of(c, form.sub)) & 0xffffu));
       }
     }
   }
 }
 
-/// Nothing but independent 8-bit dot products: the machine's integer peak. Returns the multiply-adds
-/// done; `sink` keeps the compiler from leaving them out.
+/// Nothing but independent 8-bit dot products: the machine's integer peak. Returns the
+/// multiply-adds done; `sink` keeps the compiler from leaving them out.
 std::int64_t dot_products(std::int64_t rounds, std::int32_t* sink) {
   constexpr int kChains = 12;  // latency times units of every machine known
   constexpr std::int8_t kOnes[4 * (3 + kChains)] = {1, 1, 1, 1};

@@ -20,27 +20,10 @@ constexpr int kPanels = 3;
 constexpr int kTokens = 21;  // blocks of 8, 8, 4 and 1; unpacked once from kUnpackTokens on
 constexpr int kRows = kPanels * kPanelRows;
 
-struct Line {
-  const char* name;
-  ProductKind kind;
-  bool table;
-  IntegerForm form;
-};
-
-constexpr std::array kLines = {
-#define CHECKBIT_PRODUCT(NAME, BITS, TABLE, SCALE, SUB, SUB_SCALE, MIN, SUB_MIN, RATIO, HALF, ACTIVATION) \
-  Line{#NAME, ProductKind::NAME, TABLE,                                                                   \
-       IntegerForm{.bits = BITS, .scale_elements = SCALE, .sub_elements = SUB,                            \
-                   .has_sub_scale = SUB_SCALE, .has_min = MIN, .has_sub_min = SUB_MIN,                    \
-                   .min_ratio = RATIO, .half_scales = HALF, .activation_elements = ACTIVATION}},
-#include "kernels/products.def"
-#undef CHECKBIT_PRODUCT
-};
-
 /// How weights and activations are filled.
 enum class Fill { random, largest_weights, largest_activations, zero_activations, outlier };
-constexpr std::array kFills = {Fill::random, Fill::largest_weights, Fill::largest_activations, Fill::zero_activations,
-                               Fill::outlier};
+constexpr std::array kFills = {Fill::random, Fill::largest_weights, Fill::largest_activations,
+                               Fill::zero_activations, Fill::outlier};
 
 /// Unpacked weights [kRows] and activations [kTokens], and what they make.
 struct Problem {
@@ -69,7 +52,8 @@ std::vector<float> random_scales(Random& random, std::size_t count, bool half) {
 
 std::vector<std::int8_t> random_subs(Random& random, std::size_t count, bool largest) {
   std::vector<std::int8_t> values(count);
-  for (auto& v : values) v = static_cast<std::int8_t>(largest ? -128 : static_cast<int>(random.below(256)) - 128);
+  for (auto& v : values)
+    v = static_cast<std::int8_t>(largest ? -128 : static_cast<int>(random.below(256)) - 128);
   return values;
 }
 
@@ -79,17 +63,24 @@ void fill_activations(Problem& p, const IntegerForm& form, Fill fill, Random& ra
   for (std::size_t i = 0; i < p.x.size(); ++i) {
     switch (fill) {
       case Fill::largest_weights:
-      case Fill::largest_activations: p.x[i] = i / columns % 2 == 0 ? 127 : -127; break;
-      case Fill::zero_activations: p.x[i] = 0; break;
-      case Fill::outlier: p.x[i] = i % columns == 37 ? 127 : 0; break;
-      case Fill::random: p.x[i] = static_cast<std::int8_t>(static_cast<int>(random.below(255)) - 127);
+      case Fill::largest_activations:
+        p.x[i] = i / columns % 2 == 0 ? 127 : -127;
+        break;
+      case Fill::zero_activations:
+        p.x[i] = 0;
+        break;
+      case Fill::outlier:
+        p.x[i] = i % columns == 37 ? 127 : 0;
+        break;
+      case Fill::random:
+        p.x[i] = static_cast<std::int8_t>(static_cast<int>(random.below(255)) - 127);
     }
   }
   p.x_scales.resize(kTokens * columns / static_cast<std::size_t>(form.activation_elements));
   for (float& s : p.x_scales) s = fill == Fill::outlier ? 1e6f : random.uniform_float() * 0.1f;
 }
 
-Problem make_problem(const Line& line, Fill fill) {
+Problem make_problem(const ProductLine& line, Fill fill) {
   const IntegerForm& form = line.form;
   Random random(static_cast<std::uint64_t>(line.kind), static_cast<std::uint64_t>(fill));
   Problem p;
@@ -100,15 +91,21 @@ Problem make_problem(const Line& line, Fill fill) {
   const auto weights = static_cast<std::size_t>(kRows * p.columns);
   p.q.resize(weights);
   const std::uint64_t levels = 1u << form.bits;
-  for (auto& q : p.q) q = static_cast<std::uint8_t>(fill == Fill::largest_weights ? levels - 1 : random.below(levels));
-  p.scales = random_scales(random, weights / static_cast<std::size_t>(form.scale_elements), form.half_scales);
+  for (auto& q : p.q)
+    q = static_cast<std::uint8_t>(fill == Fill::largest_weights ? levels - 1
+                                                                : random.below(levels));
+  p.scales = random_scales(random, weights / static_cast<std::size_t>(form.scale_elements),
+                           form.half_scales);
   p.min_scales = random_scales(random, p.scales.size(), form.half_scales);
   if (form.min_ratio != 0) {
-    for (std::size_t i = 0; i < p.scales.size(); ++i) p.min_scales[i] = p.scales[i] * form.min_ratio;
+    for (std::size_t i = 0; i < p.scales.size(); ++i)
+      p.min_scales[i] = p.scales[i] * form.min_ratio;
   }
   const std::size_t subs = weights / static_cast<std::size_t>(form.sub_elements);
-  p.sub_scales = form.has_sub_scale ? random_subs(random, subs, fill == Fill::largest_weights) : std::vector<std::int8_t>(subs, 1);
-  p.sub_mins = form.has_sub_min ? random_subs(random, subs, fill == Fill::largest_weights) : std::vector<std::int8_t>(subs, 1);
+  p.sub_scales = form.has_sub_scale ? random_subs(random, subs, fill == Fill::largest_weights)
+                                    : std::vector<std::int8_t>(subs, 1);
+  p.sub_mins = form.has_sub_min ? random_subs(random, subs, fill == Fill::largest_weights)
+                                : std::vector<std::int8_t>(subs, 1);
   fill_activations(p, form, fill, random);
   return p;
 }
@@ -122,32 +119,50 @@ void pack_quant(std::uint8_t* unit, int bits, int lane, int column, unsigned q) 
     unit[64 * vector + at] = static_cast<std::uint8_t>(unit[64 * vector + at] | value << shift);
   };
   switch (bits) {
-    case 2: put(slice / 4, q, 2 * (slice % 4)); break;
-    case 3: put(slice / 4, q & 3, 2 * (slice % 4)); put(2, q >> 2, slice); break;
-    case 4: put(slice / 2, q, 4 * (slice % 2)); break;
-    case 5: put(slice / 2, q & 15, 4 * (slice % 2)); put(4, q >> 4, slice); break;
-    case 6: put(slice / 2, q & 15, 4 * (slice % 2)); put(4 + slice / 4, q >> 4, 2 * (slice % 4)); break;
-    default: put(slice, q, 0);
+    case 2:
+      put(slice / 4, q, 2 * (slice % 4));
+      break;
+    case 3:
+      put(slice / 4, q & 3, 2 * (slice % 4));
+      put(2, q >> 2, slice);
+      break;
+    case 4:
+      put(slice / 2, q, 4 * (slice % 2));
+      break;
+    case 5:
+      put(slice / 2, q & 15, 4 * (slice % 2));
+      put(4, q >> 4, slice);
+      break;
+    case 6:
+      put(slice / 2, q & 15, 4 * (slice % 2));
+      put(4 + slice / 4, q >> 4, 2 * (slice % 4));
+      break;
+    default:
+      put(slice, q, 0);
   }
 }
 
 void put_scale(std::uint8_t* base, int index, bool half, float value) {
-  half ? store_unaligned(base + 2 * index, float_to_half(value)) : store_unaligned(base + 4 * index, value);
+  half ? store_unaligned(base + 2 * index, float_to_half(value))
+       : store_unaligned(base + 4 * index, value);
 }
 
-std::vector<std::uint8_t> pack(const Problem& p, const IntegerForm& form, std::size_t& panel_bytes) {
+std::vector<std::uint8_t> pack(const Problem& p, const IntegerForm& form,
+                               std::size_t& panel_bytes) {
   const PanelLayout layout = panel_layout(form);
   panel_bytes = layout.record_bytes * static_cast<std::size_t>(p.columns / layout.record_columns);
   std::vector<std::uint8_t> bytes(panel_bytes * kPanels);
   for (int row = 0; row < kRows; ++row) {
     const int lane = row % kPanelRows;
     for (int c = 0; c < p.columns; ++c) {
-      std::uint8_t* record = bytes.data() + static_cast<std::size_t>(row / kPanelRows) * panel_bytes +
-                             static_cast<std::size_t>(c / layout.record_columns) * layout.record_bytes;
+      std::uint8_t* record =
+          bytes.data() + static_cast<std::size_t>(row / kPanelRows) * panel_bytes +
+          static_cast<std::size_t>(c / layout.record_columns) * layout.record_bytes;
       const int inside = c % layout.record_columns;
       const auto weight = static_cast<std::size_t>(row * p.columns + c);
-      pack_quant(record + layout.quant_offset + static_cast<std::size_t>(inside / 32) * layout.unit_bytes, form.bits, lane,
-                 inside % 32, p.q[weight]);
+      pack_quant(
+          record + layout.quant_offset + static_cast<std::size_t>(inside / 32) * layout.unit_bytes,
+          form.bits, lane, inside % 32, p.q[weight]);
       const int scale_at = 16 * (inside / form.scale_elements) + lane;
       const std::size_t scale = weight / static_cast<std::size_t>(form.scale_elements);
       put_scale(record, scale_at, form.half_scales, p.scales[scale]);
@@ -157,10 +172,14 @@ std::vector<std::uint8_t> pack(const Problem& p, const IntegerForm& form, std::s
       const int sub_index = inside / form.sub_elements;
       const auto sub_at = static_cast<std::size_t>(16 * sub_index + lane);
       const bool paired = form.scale_elements > form.sub_elements;
-      const auto min_at = paired ? static_cast<std::size_t>(32 * (sub_index / 2) + 2 * lane + sub_index % 2) : sub_at;
+      const auto min_at =
+          paired ? static_cast<std::size_t>(32 * (sub_index / 2) + 2 * lane + sub_index % 2)
+                 : sub_at;
       const std::size_t sub = weight / static_cast<std::size_t>(form.sub_elements);
-      if (form.has_sub_scale) record[layout.sub_offset + sub_at] = static_cast<std::uint8_t>(p.sub_scales[sub]);
-      if (form.has_sub_min) record[layout.sub_min_offset + min_at] = static_cast<std::uint8_t>(p.sub_mins[sub]);
+      if (form.has_sub_scale)
+        record[layout.sub_offset + sub_at] = static_cast<std::uint8_t>(p.sub_scales[sub]);
+      if (form.has_sub_min)
+        record[layout.sub_min_offset + min_at] = static_cast<std::uint8_t>(p.sub_mins[sub]);
     }
   }
   return bytes;
@@ -180,7 +199,8 @@ Activations interleave(const Problem& p, const IntegerForm& form, int tokens) {
     const int width = tokens - first >= 8 ? 8 : tokens - first >= 4 ? 4 : 1;
     for (int c = 0; c < p.columns; c += 4) {
       for (int t = first; t < first + width; ++t) {
-        for (int i = 0; i < 4; ++i) a.q.push_back(p.x[static_cast<std::size_t>(t * p.columns + c + i)]);
+        for (int i = 0; i < 4; ++i)
+          a.q.push_back(p.x[static_cast<std::size_t>(t * p.columns + c + i)]);
       }
     }
     const auto each = [&](int step, auto&& f) {
@@ -199,7 +219,8 @@ Activations interleave(const Problem& p, const IntegerForm& form, int tokens) {
       const int entries = form.scale_elements > form.sub_elements ? 2 : 1;
       each(entries * form.sub_elements, [&](int t, int c) {
         const auto low = static_cast<std::int16_t>(p.x_sum(t, c, form.sub_elements));
-        const auto high = static_cast<std::int16_t>(entries == 2 ? p.x_sum(t, c + form.sub_elements, form.sub_elements) : 0);
+        const auto high = static_cast<std::int16_t>(
+            entries == 2 ? p.x_sum(t, c + form.sub_elements, form.sub_elements) : 0);
         std::int32_t pair = 0;
         std::memcpy(&pair, &low, 2);
         std::memcpy(reinterpret_cast<char*>(&pair) + 2, &high, 2);
@@ -207,7 +228,8 @@ Activations interleave(const Problem& p, const IntegerForm& form, int tokens) {
       });
     } else if (form.has_min) {
       each(form.scale_elements, [&](int t, int c) {
-        const float scaled = static_cast<float>(p.x_sum(t, c, form.scale_elements)) * scale_at(t, c);
+        const float scaled =
+            static_cast<float>(p.x_sum(t, c, form.scale_elements)) * scale_at(t, c);
         a.mins.push_back(std::bit_cast<std::int32_t>(scaled));
       });
     }
@@ -220,7 +242,7 @@ Activations interleave(const Problem& p, const IntegerForm& form, int tokens) {
 
 enum class Order { canonical, reversed };
 
-float reference_row(const Problem& p, const Line& line, int token, int row, Order order) {
+float reference_row(const Problem& p, const ProductLine& line, int token, int row, Order order) {
   const IntegerForm& form = line.form;
   const int groups = p.columns / form.scale_elements;
   float acc = 0;
@@ -240,7 +262,8 @@ float reference_row(const Problem& p, const Line& line, int token, int row, Orde
     EXPECT_LE(std::abs(m), INT32_MAX);
     const auto scale = static_cast<std::size_t>(row * groups + g);
     const float x_scale =
-        p.x_scales[static_cast<std::size_t>(token * p.columns + g * form.scale_elements) / static_cast<std::size_t>(form.activation_elements)];
+        p.x_scales[static_cast<std::size_t>(token * p.columns + g * form.scale_elements) /
+                   static_cast<std::size_t>(form.activation_elements)];
     if (form.min_ratio != 0) {
       const std::int64_t units = s * static_cast<std::int64_t>(1 / form.min_ratio) - m;
       EXPECT_LE(std::abs(units), INT32_MAX);
@@ -258,7 +281,7 @@ float reference_row(const Problem& p, const Line& line, int token, int row, Orde
 }
 
 /// [kTokens][kRows].
-std::vector<float> reference(const Problem& p, const Line& line, Order order) {
+std::vector<float> reference(const Problem& p, const ProductLine& line, Order order) {
   std::vector<float> y;
   for (int t = 0; t < kTokens; ++t) {
     for (int row = 0; row < kRows; ++row) y.push_back(reference_row(p, line, t, row, order));
@@ -266,12 +289,14 @@ std::vector<float> reference(const Problem& p, const Line& line, Order order) {
   return y;
 }
 
-std::string line_name(const testing::TestParamInfo<std::size_t>& entry) { return kLines[entry.param].name; }
+std::string line_name(const testing::TestParamInfo<std::size_t>& entry) {
+  return std::string(kProductLines[entry.param].name);
+}
 
 class Product : public testing::TestWithParam<std::size_t> {};
 
 TEST_P(Product, EveryInstructionSetGivesTheReferenceBits) {
-  const Line& line = kLines[GetParam()];
+  const ProductLine& line = kProductLines[GetParam()];
   for (const Fill fill : kFills) {
     const Problem p = make_problem(line, fill);
     std::size_t panel_bytes = 0;
@@ -301,10 +326,13 @@ TEST_P(Product, EveryInstructionSetGivesTheReferenceBits) {
         for (int i = 0; i < kTokens * kStride; ++i) {
           const int t = i / kStride;
           const int row = i % kStride;
-          const float want = t < tokens && row < kRows ? expected[static_cast<std::size_t>(t * kRows + row)] : kUntouched;
+          const float want = t < tokens && row < kRows
+                                 ? expected[static_cast<std::size_t>(t * kRows + row)]
+                                 : kUntouched;
           ASSERT_EQ(std::memcmp(&y[static_cast<std::size_t>(i)], &want, 4), 0)
-              << to_string(isa) << ", fill " << static_cast<int>(fill) << ", " << tokens << " tokens, token " << t << ", row " << row
-              << ": " << y[static_cast<std::size_t>(i)] << " instead of " << want;
+              << to_string(isa) << ", fill " << static_cast<int>(fill) << ", " << tokens
+              << " tokens, token " << t << ", row " << row << ": " << y[static_cast<std::size_t>(i)]
+              << " instead of " << want;
         }
       }
     }
@@ -313,23 +341,25 @@ TEST_P(Product, EveryInstructionSetGivesTheReferenceBits) {
 
 /// The comparison above can fail: adding the groups in another order gives other bits.
 TEST_P(Product, AnotherOrderGivesOtherBits) {
-  const Line& line = kLines[GetParam()];
+  const ProductLine& line = kProductLines[GetParam()];
   const Problem p = make_problem(line, Fill::random);
-  EXPECT_GE(first_difference(reference(p, line, Order::canonical), reference(p, line, Order::reversed)), 0);
+  EXPECT_GE(
+      first_difference(reference(p, line, Order::canonical), reference(p, line, Order::reversed)),
+      0);
 }
 
 TEST_P(Product, EveryInstructionSetHasItsOwnCode) {
   const auto isas = present_isas();
   for (std::size_t i = 0; i < isas.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
-      const auto kind = static_cast<std::size_t>(kLines[GetParam()].kind);
+      const auto kind = static_cast<std::size_t>(kProductLines[GetParam()].kind);
       EXPECT_NE(kernels_for(isas[i]).products[kind], kernels_for(isas[j]).products[kind]);
     }
   }
 }
 
 TEST_P(Product, IsFoundByItsForm) {
-  const Line& line = kLines[GetParam()];
+  const ProductLine& line = kProductLines[GetParam()];
   IntegerForm form = line.form;
   static constexpr std::array<std::uint8_t, 16> kTable{};
   if (line.table) form.table = kTable.data();
@@ -339,10 +369,15 @@ TEST_P(Product, IsFoundByItsForm) {
   EXPECT_FALSE(choice->widened);
 }
 
-INSTANTIATE_TEST_SUITE_P(Lines, Product, testing::Range<std::size_t>(0, kLines.size()), line_name);
+INSTANTIATE_TEST_SUITE_P(Lines, Product, testing::Range<std::size_t>(0, std::size(kProductLines)),
+                         line_name);
 
 TEST(FindProduct, WidensWhatHasNoLineOfItsOwn) {
-  IntegerForm form{.bits = 3, .scale_elements = 256, .sub_elements = 32, .has_sub_scale = true, .half_scales = true,
+  IntegerForm form{.bits = 3,
+                   .scale_elements = 256,
+                   .sub_elements = 32,
+                   .has_sub_scale = true,
+                   .half_scales = true,
                    .activation_elements = 256};
   const auto choice = find_product(form);
   ASSERT_TRUE(choice.ok()) << choice.error().message;
@@ -362,9 +397,19 @@ TEST(FindProduct, WidensWhatHasNoLineOfItsOwn) {
 /// One token in lane 1 of a block of four; what stands in the other lanes must stay.
 struct Quantized {
   Quantized(Isa isa, const std::vector<float>& x, const ActivationForm& form)
-      : q(4 * x.size(), 99), scales(4 * x.size(), 99.0f), starts(4 * x.size(), 99), mins(4 * x.size(), 99) {
-    kernels_for(isa).quantize_activations({.x = x.data(), .columns = static_cast<std::int64_t>(x.size()), .form = form, .width = 4, .lane = 1,
-                                           .q = q.data(), .scales = scales.data(), .starts = starts.data(), .mins = mins.data()});
+      : q(4 * x.size(), 99),
+        scales(4 * x.size(), 99.0f),
+        starts(4 * x.size(), 99),
+        mins(4 * x.size(), 99) {
+    kernels_for(isa).quantize_activations({.x = x.data(),
+                                           .columns = static_cast<std::int64_t>(x.size()),
+                                           .form = form,
+                                           .width = 4,
+                                           .lane = 1,
+                                           .q = q.data(),
+                                           .scales = scales.data(),
+                                           .starts = starts.data(),
+                                           .mins = mins.data()});
   }
   std::vector<std::int8_t> q;
   std::vector<float> scales;
@@ -387,7 +432,7 @@ TEST(QuantizeActivations, EveryInstructionSetFollowsTheRule) {
   x[300] = -3.4e38f;
   x[330] = 2.5f;  // of 127 / 5: ties
   x[331] = -127.0f;
-  for (const Line& line : kLines) {
+  for (const ProductLine& line : kProductLines) {
     IntegerForm integer = line.form;
     integer.q_offset = 7;
     const ActivationForm form = activation_form(integer);
@@ -398,25 +443,31 @@ TEST(QuantizeActivations, EveryInstructionSetFollowsTheRule) {
       const Quantized out(isa, x, form);
       for (std::size_t start = 0; start < kColumns; start += group) {
         float largest = 0;
-        for (std::size_t i = 0; i < group; ++i) largest = std::max(largest, std::fabs(x[start + i]));
+        for (std::size_t i = 0; i < group; ++i)
+          largest = std::max(largest, std::fabs(x[start + i]));
         ASSERT_EQ(out.scales[start / group * 4 + 1], largest / 127.0f);
         for (std::size_t i = 0; i < group; ++i) {
           const float scaled = largest > 0 ? x[start + i] * (127.0f / largest) : 0.0f;
-          ASSERT_EQ(out.q_at(start + i), static_cast<std::int8_t>(std::nearbyint(scaled))) << start + i;
+          ASSERT_EQ(out.q_at(start + i), static_cast<std::int8_t>(std::nearbyint(scaled)))
+              << start + i;
         }
       }
-      for (std::size_t c = 0; c < kColumns; c += sub) ASSERT_EQ(out.starts[c / sub * 4 + 1], -7 * out.q_sum(c, sub));
-      for (std::size_t c = 0; form.min_step > 0 && c < kColumns; c += static_cast<std::size_t>(form.min_step)) {
+      for (std::size_t c = 0; c < kColumns; c += sub)
+        ASSERT_EQ(out.starts[c / sub * 4 + 1], -7 * out.q_sum(c, sub));
+      for (std::size_t c = 0; form.min_step > 0 && c < kColumns;
+           c += static_cast<std::size_t>(form.min_step)) {
         const std::int32_t got = out.mins[c / static_cast<std::size_t>(form.min_step) * 4 + 1];
         if (form.mins == ActivationForm::Mins::sums) {
           ASSERT_EQ(std::bit_cast<float>(got),
-                    static_cast<float>(out.q_sum(c, static_cast<std::size_t>(form.min_step))) * out.scales[c / group * 4 + 1]);
+                    static_cast<float>(out.q_sum(c, static_cast<std::size_t>(form.min_step))) *
+                        out.scales[c / group * 4 + 1]);
         } else {
           ASSERT_EQ(static_cast<std::int16_t>(got), out.q_sum(c, sub));
           ASSERT_EQ(got >> 16, form.sums_per_min == 2 ? out.q_sum(c + sub, sub) : 0);
         }
       }
-      EXPECT_EQ(std::ranges::count(out.scales, 99.0f), std::ssize(out.scales) - std::ssize(x) / form.group);
+      EXPECT_EQ(std::ranges::count(out.scales, 99.0f),
+                std::ssize(out.scales) - std::ssize(x) / form.group);
       EXPECT_EQ(out.q[0], 99);
     }
   }
@@ -432,8 +483,8 @@ TEST(QuantizeActivations, AGroupOfTheSmallestNumbersCountsAsZero) {
   }
 }
 
-/// A hostile model can make activations infinite: sums must still be those of the bytes, or products
-/// overflow.
+/// A hostile model can make activations infinite: sums must still be those of the bytes, or
+/// products overflow.
 TEST(QuantizeActivations, SumsAreThoseOfTheBytesAlsoOfWhatIsNotFinite) {
   for (const float bad : {INFINITY, -INFINITY, static_cast<float>(NAN)}) {
     auto x = random_floats(9, 64, 2);
@@ -441,7 +492,9 @@ TEST(QuantizeActivations, SumsAreThoseOfTheBytesAlsoOfWhatIsNotFinite) {
     std::vector<std::int8_t> q_expected;
     for (const Isa isa : present_isas()) {
       const Quantized out(isa, x, kPlainForm);
-      for (const std::size_t c : {0u, 32u}) EXPECT_EQ(out.starts[c / 32 * 4 + 1], -8 * out.q_sum(c, 32)) << to_string(isa) << " " << bad;
+      for (const std::size_t c : {0u, 32u})
+        EXPECT_EQ(out.starts[c / 32 * 4 + 1], -8 * out.q_sum(c, 32))
+            << to_string(isa) << " " << bad;
       if (q_expected.empty()) q_expected = out.q;
       EXPECT_EQ(out.q, q_expected) << to_string(isa) << " " << bad;
     }
@@ -451,8 +504,10 @@ TEST(QuantizeActivations, SumsAreThoseOfTheBytesAlsoOfWhatIsNotFinite) {
 // ---- float weights ----
 
 template <class Store>
-std::vector<std::uint8_t> pack_floats(const std::vector<float>& w, int panels, int columns, std::size_t element, Store&& store) {
-  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(panels * kPanelRows * columns) * element);
+std::vector<std::uint8_t> pack_floats(const std::vector<float>& w, int panels, int columns,
+                                      std::size_t element, Store&& store) {
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(panels * kPanelRows * columns) *
+                                  element);
   for (int row = 0; row < panels * kPanelRows; ++row) {
     for (int c = 0; c < columns; ++c) {
       const auto at = static_cast<std::size_t>((row / 16 * columns + c) * 16 + row % 16);
@@ -462,15 +517,16 @@ std::vector<std::uint8_t> pack_floats(const std::vector<float>& w, int panels, i
   return bytes;
 }
 
-std::vector<float> float_reference(const std::vector<float>& w, const std::vector<float>& x, int rows, int columns, int stride,
-                                   bool reversed) {
+std::vector<float> float_reference(const std::vector<float>& w, const std::vector<float>& x,
+                                   int rows, int columns, int stride, bool reversed) {
   std::vector<float> y;
   for (int t = 0; t < kTokens; ++t) {
     for (int row = 0; row < rows; ++row) {
       float acc = 0;
       for (int step = 0; step < columns; ++step) {
         const int c = reversed ? columns - 1 - step : step;
-        acc = std::fma(w[static_cast<std::size_t>(row * columns + c)], x[static_cast<std::size_t>(t * stride + c)], acc);
+        acc = std::fma(w[static_cast<std::size_t>(row * columns + c)],
+                       x[static_cast<std::size_t>(t * stride + c)], acc);
       }
       y.push_back(acc);
     }
@@ -491,24 +547,36 @@ TEST(FloatProduct, EveryInstructionSetGivesTheReferenceBits) {
       if (storage == FloatStorage::bf16) v = bfloat16_to_float(float_to_bfloat16(v));
     }
     const std::size_t element = storage == FloatStorage::f32 ? 4 : 2;
-    const auto panels = pack_floats(w, kMostPanels, kColumns, element, [&](std::uint8_t* to, float v) {
-      if (storage == FloatStorage::f32) return store_unaligned(to, v);
-      store_unaligned(to, storage == FloatStorage::f16 ? float_to_half(v) : float_to_bfloat16(v));
-    });
+    const auto panels =
+        pack_floats(w, kMostPanels, kColumns, element, [&](std::uint8_t* to, float v) {
+          if (storage == FloatStorage::f32) return store_unaligned(to, v);
+          store_unaligned(to,
+                          storage == FloatStorage::f16 ? float_to_half(v) : float_to_bfloat16(v));
+        });
     const auto expected = float_reference(w, x, kMostRows, kColumns, kStride, false);
-    EXPECT_GE(first_difference(expected, float_reference(w, x, kMostRows, kColumns, kStride, true)), 0) << "cannot fail";
+    EXPECT_GE(first_difference(expected, float_reference(w, x, kMostRows, kColumns, kStride, true)),
+              0)
+        << "cannot fail";
     for (const Isa isa : present_isas()) {
       for (int tokens = 1; tokens <= kTokens; ++tokens) {
         const int n_panels = tokens % kMostPanels + 1;
         std::vector<float> y(kTokens * kMostRows);
-        kernels_for(isa).float_product({.storage = storage, .panels = panels.data(), .panel_bytes = element * 16 * kColumns,
-                                        .n_panels = n_panels, .columns = kColumns, .x = x.data(), .x_stride = kStride,
-                                        .n_tokens = tokens, .y = y.data(), .y_stride = kMostRows});
+        kernels_for(isa).float_product({.storage = storage,
+                                        .panels = panels.data(),
+                                        .panel_bytes = element * 16 * kColumns,
+                                        .n_panels = n_panels,
+                                        .columns = kColumns,
+                                        .x = x.data(),
+                                        .x_stride = kStride,
+                                        .n_tokens = tokens,
+                                        .y = y.data(),
+                                        .y_stride = kMostRows});
         for (int i = 0; i < kTokens * kMostRows; ++i) {
           const bool written = i / kMostRows < tokens && i % kMostRows < n_panels * kPanelRows;
           const float want = written ? expected[static_cast<std::size_t>(i)] : 0.0f;
           ASSERT_EQ(std::memcmp(&y[static_cast<std::size_t>(i)], &want, 4), 0)
-              << to_string(isa) << ", storage " << static_cast<int>(storage) << ", " << tokens << " tokens, element " << i;
+              << to_string(isa) << ", storage " << static_cast<int>(storage) << ", " << tokens
+              << " tokens, element " << i;
         }
       }
     }

@@ -2,10 +2,18 @@
 // Included once per instruction set, inside its namespace and target region; see isa_avx512.cpp.
 // The contract of every function stands in simd_scalar.h, which is the reference.
 
-struct F32x16 { __m512 v; };
-struct I32x16 { __m512i v; };
-struct U8x64 { __m512i v; };
-struct I16x32 { __m512i v; };
+struct F32x16 {
+  __m512 v;
+};
+struct I32x16 {
+  __m512i v;
+};
+struct U8x64 {
+  __m512i v;
+};
+struct I16x32 {
+  __m512i v;
+};
 
 CB_INLINE F32x16 f32_zero() { return {_mm512_setzero_ps()}; }
 CB_INLINE F32x16 f32_set(float x) { return {_mm512_set1_ps(x)}; }
@@ -22,7 +30,9 @@ CB_INLINE F32x16 operator-(F32x16 a, F32x16 b) { return {_mm512_sub_ps(a.v, b.v)
 CB_INLINE F32x16 operator*(F32x16 a, F32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
 CB_INLINE F32x16 operator/(F32x16 a, F32x16 b) { return {_mm512_div_ps(a.v, b.v)}; }
 CB_INLINE F32x16 f32_fma(F32x16 a, F32x16 b, F32x16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
-CB_INLINE F32x16 f32_fnma(F32x16 a, F32x16 b, F32x16 c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
+CB_INLINE F32x16 f32_fnma(F32x16 a, F32x16 b, F32x16 c) {
+  return {_mm512_fnmadd_ps(a.v, b.v, c.v)};
+}
 CB_INLINE F32x16 f32_max(F32x16 a, F32x16 b) { return {_mm512_max_ps(a.v, b.v)}; }
 CB_INLINE F32x16 f32_min(F32x16 a, F32x16 b) { return {_mm512_min_ps(a.v, b.v)}; }
 CB_INLINE F32x16 f32_abs(F32x16 a) { return {_mm512_abs_ps(a.v)}; }
@@ -39,7 +49,8 @@ CB_INLINE void f32_store_half(std::uint16_t* p, F32x16 a) {
                       _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 CB_INLINE F32x16 f32_load_bfloat16(const std::uint16_t* p) {
-  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  const __m512i wide =
+      _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
 }
 CB_INLINE F32x16 f32_scale_by_power(F32x16 a, I32x16 exponent) {
@@ -52,7 +63,9 @@ CB_INLINE I32x16 i32_set(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
 CB_INLINE I32x16 operator+(I32x16 a, I32x16 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 CB_INLINE I32x16 operator-(I32x16 a, I32x16 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 template <int kShift>
-CB_INLINE I32x16 i32_shift_left(I32x16 a) { return {_mm512_slli_epi32(a.v, kShift)}; }
+CB_INLINE I32x16 i32_shift_left(I32x16 a) {
+  return {_mm512_slli_epi32(a.v, kShift)};
+}
 CB_INLINE I32x16 operator*(I32x16 a, I32x16 b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
 CB_INLINE I32x16 i32_load_i8(const std::uint8_t* p) {
   return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
@@ -61,7 +74,8 @@ CB_INLINE void i8_store(std::int8_t* p, I32x16 a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
 }
 CB_INLINE std::int32_t i32_sum(I32x16 a) {
-  const __m256i a8 = _mm256_add_epi32(_mm512_castsi512_si256(a.v), _mm512_extracti64x4_epi64(a.v, 1));
+  const __m256i a8 =
+      _mm256_add_epi32(_mm512_castsi512_si256(a.v), _mm512_extracti64x4_epi64(a.v, 1));
   const __m128i a4 = _mm_add_epi32(_mm256_castsi256_si128(a8), _mm256_extracti128_si256(a8, 1));
   const __m128i a2 = _mm_add_epi32(a4, _mm_shuffle_epi32(a4, 0x4e));
   return _mm_cvtsi128_si32(_mm_add_epi32(a2, _mm_shuffle_epi32(a2, 0xb1)));
@@ -101,10 +115,12 @@ CB_INLINE U8x64 u8_merge(U8x64 low, U8x64 plane) {
   if constexpr (kShift > 0) shifted = _mm512_srli_epi16(plane.v, kShift);
   if constexpr (kShift < 0) shifted = _mm512_slli_epi16(plane.v, -kShift);
   constexpr int kAndThenOr = 0xea;  // (shifted & mask) | low
-  return {_mm512_ternarylogic_epi32(shifted, _mm512_set1_epi8(static_cast<char>(kMask)), low.v, kAndThenOr)};
+  return {_mm512_ternarylogic_epi32(shifted, _mm512_set1_epi8(static_cast<char>(kMask)), low.v,
+                                    kAndThenOr)};
 }
 CB_INLINE U8x64 u8_table(const std::uint8_t* table, U8x64 index) {
-  const __m512i wide = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
+  const __m512i wide =
+      _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
   return {_mm512_shuffle_epi8(wide, index.v)};
 }
 
@@ -114,7 +130,8 @@ CB_INLINE __m512i detail_dot4(__m512i acc, __m512i w, __m512i xs) {
   return _mm512_dpbusd_epi32(acc, w, xs);
 #else
   if constexpr (kLargest <= 127) {
-    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(w, xs), _mm512_set1_epi16(1)));
+    return _mm512_add_epi32(acc,
+                            _mm512_madd_epi16(_mm512_maddubs_epi16(w, xs), _mm512_set1_epi16(1)));
   }
   // maddubs would saturate: multiply even and odd bytes as 16-bit numbers instead.
   const __m512i even = _mm512_madd_epi16(_mm512_and_si512(w, _mm512_set1_epi16(0xff)),
@@ -130,8 +147,12 @@ CB_INLINE void dot16(I32x16 (&acc)[kTokens], const U8x64 (&w)[4], const std::int
   if constexpr (kLargest * 127 * 2 * 4 <= 32767) {
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) {
-      const auto pairs = [&](int s) { return _mm512_maddubs_epi16(w[s].v, _mm512_set1_epi32(load_int32(x + 4 * (s * kWidth + t)))); };
-      const __m512i sum = _mm512_add_epi16(_mm512_add_epi16(pairs(0), pairs(1)), _mm512_add_epi16(pairs(2), pairs(3)));
+      const auto pairs = [&](int s) {
+        return _mm512_maddubs_epi16(w[s].v,
+                                    _mm512_set1_epi32(load_int32(x + 4 * (s * kWidth + t))));
+      };
+      const __m512i sum = _mm512_add_epi16(_mm512_add_epi16(pairs(0), pairs(1)),
+                                           _mm512_add_epi16(pairs(2), pairs(3)));
       acc[t].v = _mm512_add_epi32(acc[t].v, _mm512_madd_epi16(sum, _mm512_set1_epi16(1)));
     }
     return;
@@ -141,7 +162,8 @@ CB_INLINE void dot16(I32x16 (&acc)[kTokens], const U8x64 (&w)[4], const std::int
   for (int s = 0; s < 4; ++s) {
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) {
-      acc[t].v = detail_dot4<kLargest>(acc[t].v, w[s].v, _mm512_set1_epi32(load_int32(x + 4 * (s * kWidth + t))));
+      acc[t].v = detail_dot4<kLargest>(acc[t].v, w[s].v,
+                                       _mm512_set1_epi32(load_int32(x + 4 * (s * kWidth + t))));
     }
   }
 }
@@ -160,5 +182,6 @@ CB_INLINE I32x16 dot_pairs(I32x16 acc, I16x32 a, std::int32_t x) {
 template <int kBytes>
 CB_INLINE void prefetch(const std::uint8_t* p) {
   CB_UNROLL
-  for (int i = 0; i < kBytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T0);
+  for (int i = 0; i < kBytes; i += 64)
+    _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T0);
 }

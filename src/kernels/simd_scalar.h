@@ -2,14 +2,22 @@
 // instruction set must compute, to the bit (docs/numerics.md).
 // Included inside its namespace; see isa_scalar.cpp.
 
-struct F32x16 { float v[16]; };
-struct I32x16 { std::int32_t v[16]; };
-struct U8x64 { std::uint8_t v[64]; };
-struct I16x32 { std::int16_t v[32]; };
+struct F32x16 {
+  float v[16];
+};
+struct I32x16 {
+  std::int32_t v[16];
+};
+struct U8x64 {
+  std::uint8_t v[64];
+};
+struct I16x32 {
+  std::int16_t v[32];
+};
 
-#define CB_LANES(TYPE, EXPRESSION)                        \
-  TYPE r;                                                 \
-  for (int i = 0; i < 16; ++i) r.v[i] = (EXPRESSION);     \
+#define CB_LANES(TYPE, EXPRESSION)                    \
+  TYPE r;                                             \
+  for (int i = 0; i < 16; ++i) r.v[i] = (EXPRESSION); \
   return r
 
 CB_INLINE F32x16 f32_zero() { CB_LANES(F32x16, 0.0f); }
@@ -26,12 +34,20 @@ CB_INLINE F32x16 operator-(F32x16 a, F32x16 b) { CB_LANES(F32x16, a.v[i] - b.v[i
 CB_INLINE F32x16 operator*(F32x16 a, F32x16 b) { CB_LANES(F32x16, a.v[i] * b.v[i]); }
 CB_INLINE F32x16 operator/(F32x16 a, F32x16 b) { CB_LANES(F32x16, a.v[i] / b.v[i]); }
 /// a * b + c with one rounding.
-CB_INLINE F32x16 f32_fma(F32x16 a, F32x16 b, F32x16 c) { CB_LANES(F32x16, std::fma(a.v[i], b.v[i], c.v[i])); }
+CB_INLINE F32x16 f32_fma(F32x16 a, F32x16 b, F32x16 c) {
+  CB_LANES(F32x16, std::fma(a.v[i], b.v[i], c.v[i]));
+}
 /// c - a * b with one rounding.
-CB_INLINE F32x16 f32_fnma(F32x16 a, F32x16 b, F32x16 c) { CB_LANES(F32x16, std::fma(-a.v[i], b.v[i], c.v[i])); }
+CB_INLINE F32x16 f32_fnma(F32x16 a, F32x16 b, F32x16 c) {
+  CB_LANES(F32x16, std::fma(-a.v[i], b.v[i], c.v[i]));
+}
 /// The second operand when either is NaN, as the x86 instruction does.
-CB_INLINE F32x16 f32_max(F32x16 a, F32x16 b) { CB_LANES(F32x16, a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
-CB_INLINE F32x16 f32_min(F32x16 a, F32x16 b) { CB_LANES(F32x16, a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
+CB_INLINE F32x16 f32_max(F32x16 a, F32x16 b) {
+  CB_LANES(F32x16, a.v[i] > b.v[i] ? a.v[i] : b.v[i]);
+}
+CB_INLINE F32x16 f32_min(F32x16 a, F32x16 b) {
+  CB_LANES(F32x16, a.v[i] < b.v[i] ? a.v[i] : b.v[i]);
+}
 CB_INLINE F32x16 f32_abs(F32x16 a) { CB_LANES(F32x16, std::fabs(a.v[i])); }
 /// a < b ? x : y per lane (false for NaN).
 CB_INLINE F32x16 f32_less_select(F32x16 a, F32x16 b, F32x16 x, F32x16 y) {
@@ -40,17 +56,21 @@ CB_INLINE F32x16 f32_less_select(F32x16 a, F32x16 b, F32x16 x, F32x16 y) {
 CB_INLINE F32x16 f32_from_i32(I32x16 a) { CB_LANES(F32x16, static_cast<float>(a.v[i])); }
 /// To nearest, ties to even; out of range or NaN gives INT32_MIN, as the x86 instruction does.
 CB_INLINE I32x16 i32_round(F32x16 a) {
-  CB_LANES(I32x16, a.v[i] >= -0x1p31f && a.v[i] < 0x1p31f ? static_cast<std::int32_t>(std::nearbyint(a.v[i]))
-                                                          : INT32_MIN);
+  CB_LANES(I32x16, a.v[i] >= -0x1p31f && a.v[i] < 0x1p31f
+                       ? static_cast<std::int32_t>(std::nearbyint(a.v[i]))
+                       : INT32_MIN);
 }
 CB_INLINE F32x16 f32_load_half(const std::uint16_t* p) { CB_LANES(F32x16, half_to_float(p[i])); }
 CB_INLINE void f32_store_half(std::uint16_t* p, F32x16 a) {
   for (int i = 0; i < 16; ++i) p[i] = float_to_half(a.v[i]);
 }
-CB_INLINE F32x16 f32_load_bfloat16(const std::uint16_t* p) { CB_LANES(F32x16, bfloat16_to_float(p[i])); }
+CB_INLINE F32x16 f32_load_bfloat16(const std::uint16_t* p) {
+  CB_LANES(F32x16, bfloat16_to_float(p[i]));
+}
 /// a * 2^exponent, exponent in [-126, 127].
 CB_INLINE F32x16 f32_scale_by_power(F32x16 a, I32x16 exponent) {
-  CB_LANES(F32x16, a.v[i] * std::bit_cast<float>(static_cast<std::uint32_t>(exponent.v[i] + 127) << 23));
+  CB_LANES(F32x16,
+           a.v[i] * std::bit_cast<float>(static_cast<std::uint32_t>(exponent.v[i] + 127) << 23));
 }
 
 CB_INLINE I32x16 i32_zero() { CB_LANES(I32x16, 0); }
@@ -58,10 +78,14 @@ CB_INLINE I32x16 i32_set(std::int32_t x) { CB_LANES(I32x16, x); }
 CB_INLINE I32x16 operator+(I32x16 a, I32x16 b) { CB_LANES(I32x16, a.v[i] + b.v[i]); }
 CB_INLINE I32x16 operator-(I32x16 a, I32x16 b) { CB_LANES(I32x16, a.v[i] - b.v[i]); }
 template <int kShift>
-CB_INLINE I32x16 i32_shift_left(I32x16 a) { CB_LANES(I32x16, static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v[i]) << kShift)); }
+CB_INLINE I32x16 i32_shift_left(I32x16 a) {
+  CB_LANES(I32x16, static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v[i]) << kShift));
+}
 CB_INLINE I32x16 operator*(I32x16 a, I32x16 b) { CB_LANES(I32x16, a.v[i] * b.v[i]); }
 /// Sixteen signed bytes, widened.
-CB_INLINE I32x16 i32_load_i8(const std::uint8_t* p) { CB_LANES(I32x16, static_cast<std::int8_t>(p[i])); }
+CB_INLINE I32x16 i32_load_i8(const std::uint8_t* p) {
+  CB_LANES(I32x16, static_cast<std::int8_t>(p[i]));
+}
 /// The low byte of each lane.
 CB_INLINE void i8_store(std::int8_t* p, I32x16 a) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<std::int8_t>(a.v[i]);
@@ -95,11 +119,13 @@ CB_INLINE U8x64 operator|(U8x64 a, U8x64 b) {
   for (int i = 0; i < 64; ++i) a.v[i] |= b.v[i];
   return a;
 }
-/// (byte >> kShift) & kMask, or << -kShift. Bits that cross into a neighbour byte must be masked off.
+/// (byte >> kShift) & kMask, or << -kShift. Bits that cross into a neighbour byte must be masked
+/// off.
 template <int kShift, int kMask>
 CB_INLINE U8x64 u8_shift_mask(U8x64 a) {
   for (int i = 0; i < 64; ++i) {
-    const int shifted = kShift >= 0 ? a.v[i] >> (kShift >= 0 ? kShift : 0) : a.v[i] << (kShift < 0 ? -kShift : 0);
+    const int shifted =
+        kShift >= 0 ? a.v[i] >> (kShift >= 0 ? kShift : 0) : a.v[i] << (kShift < 0 ? -kShift : 0);
     a.v[i] = static_cast<std::uint8_t>(shifted & kMask);
   }
   return a;

@@ -24,7 +24,9 @@ template <int kBits>
 void pack_unit_row(const std::uint8_t* q, int row, std::uint8_t* unit) {
   std::uint32_t slices[8];
   std::memcpy(slices, q, sizeof slices);
-  const auto put = [&](int vector, std::uint32_t bits) { store_unaligned(unit + 64 * vector + 4 * row, bits); };
+  const auto put = [&](int vector, std::uint32_t bits) {
+    store_unaligned(unit + 64 * vector + 4 * row, bits);
+  };
   // Bits [from, from + width) of the slices from `first` on, side by side in one lane.
   const auto plane = [&](int first, int from, int width) {
     const std::uint32_t mask = 0x01010101u * ((1u << width) - 1u);
@@ -50,12 +52,18 @@ using PackUnitRow = void (*)(const std::uint8_t*, int, std::uint8_t*);
 
 PackUnitRow unit_packer(int bits) {
   switch (bits) {
-    case 2: return pack_unit_row<2>;
-    case 3: return pack_unit_row<3>;
-    case 4: return pack_unit_row<4>;
-    case 5: return pack_unit_row<5>;
-    case 6: return pack_unit_row<6>;
-    default: return pack_unit_row<8>;
+    case 2:
+      return pack_unit_row<2>;
+    case 3:
+      return pack_unit_row<3>;
+    case 4:
+      return pack_unit_row<4>;
+    case 5:
+      return pack_unit_row<5>;
+    case 6:
+      return pack_unit_row<6>;
+    default:
+      return pack_unit_row<8>;
   }
 }
 
@@ -67,20 +75,23 @@ FloatStorage storage_of(const Format& format) {
 
 }  // namespace
 
-Result<PackedMatrix> PackedMatrix::create(const ModelTensor& tensor, const PackOptions& options, ThreadPool& pool,
-                                          const DropSource& drop_source, std::uint8_t* place) {
+Result<PackedMatrix> PackedMatrix::create(const ModelTensor& tensor, const PackOptions& options,
+                                          ThreadPool& pool, const DropSource& drop_source,
+                                          std::uint8_t* place) {
   PackedMatrix m;
   m.tensor_ = &tensor;
   const Format& format = *tensor.info.format;
   m.rows_ = static_cast<std::int64_t>(tensor.info.rows());
   m.columns_ = static_cast<std::int64_t>(tensor.info.columns());
   if (format.decode == nullptr) {
-    return fail(ErrorKind::unsupported, "tensor {}: type {} cannot be read as weights", tensor.info.name, format.name);
+    return fail(ErrorKind::unsupported, "tensor {}: type {} cannot be read as weights",
+                tensor.info.name, format.name);
   }
   m.choose_path(format, options.activations);
   if (m.packs(format, options)) {
     if (place == nullptr) {
-      CB_TRY(m.own_, AlignedBuffer::allocate(m.panel_bytes_ * static_cast<std::size_t>(m.panels()), m.name().c_str()));
+      CB_TRY(m.own_, AlignedBuffer::allocate(m.panel_bytes_ * static_cast<std::size_t>(m.panels()),
+                                             m.name().c_str()));
       place = m.own_.data();
     }
     m.packed_ = place;
@@ -95,13 +106,15 @@ void PackedMatrix::choose_path(const Format& format, ActivationMode activations)
     if (auto choice = find_product(format.integer)) {
       const PanelLayout layout = panel_layout(choice->form);
       // A record or an activation group must not run over the end of a row (NVFP4 in odd widths).
-      if (columns_ % layout.record_columns == 0 && columns_ % choice->form.activation_elements == 0) {
+      if (columns_ % layout.record_columns == 0 &&
+          columns_ % choice->form.activation_elements == 0) {
         integer_ = true;
         widened_ = choice->widened;
         kind_ = choice->kind;
         form_ = choice->form;
         layout_ = layout;
-        panel_bytes_ = layout.record_bytes * static_cast<std::size_t>(columns_ / layout.record_columns);
+        panel_bytes_ =
+            layout.record_bytes * static_cast<std::size_t>(columns_ / layout.record_columns);
         return;
       }
     }
@@ -111,12 +124,14 @@ void PackedMatrix::choose_path(const Format& format, ActivationMode activations)
   panel_bytes_ = element * kPanelRows * static_cast<std::size_t>(columns_);
 }
 
-/// Under float activations a quantized matrix is decoded panel by panel: packed it would take 4 bytes a weight.
+/// Under float activations a quantized matrix is decoded panel by panel: packed it would take 4
+/// bytes a weight.
 bool PackedMatrix::packs(const Format& format, const PackOptions& options) const {
   return options.repack && (integer_ || format.block_elements == 1);
 }
 
-std::uint64_t PackedMatrix::packed_bytes_for(const ModelTensor& tensor, const PackOptions& options) {
+std::uint64_t PackedMatrix::packed_bytes_for(const ModelTensor& tensor,
+                                             const PackOptions& options) {
   PackedMatrix m;
   const Format& format = *tensor.info.format;
   m.rows_ = static_cast<std::int64_t>(tensor.info.rows());
@@ -125,7 +140,8 @@ std::uint64_t PackedMatrix::packed_bytes_for(const ModelTensor& tensor, const Pa
   return m.packs(format, options) ? m.panel_bytes_ * static_cast<std::uint64_t>(m.panels()) : 0;
 }
 
-std::uint64_t PackedMatrix::packed_bytes_for(const Format& format, std::int64_t rows, std::int64_t columns) {
+std::uint64_t PackedMatrix::packed_bytes_for(const Format& format, std::int64_t rows,
+                                             std::int64_t columns) {
   PackedMatrix m;
   m.rows_ = rows;
   m.columns_ = columns;
@@ -133,11 +149,13 @@ std::uint64_t PackedMatrix::packed_bytes_for(const Format& format, std::int64_t 
   return m.panel_bytes_ * static_cast<std::uint64_t>(m.panels());
 }
 
-/// In slabs, so that source pages and packed panels of the whole matrix are never resident together.
+/// In slabs, so that source pages and packed panels of the whole matrix are never resident
+/// together.
 void PackedMatrix::pack_all(ThreadPool& pool, const DropSource& drop_source) {
   constexpr std::size_t kSlabBytes = 8u << 20;
   const std::size_t row_bytes = tensor_->info.row_bytes();
-  const auto slab = static_cast<std::int64_t>(std::max<std::size_t>(1, kSlabBytes / (row_bytes * kPanelRows + 1)));
+  const auto slab = static_cast<std::int64_t>(
+      std::max<std::size_t>(1, kSlabBytes / (row_bytes * kPanelRows + 1)));
   for (std::int64_t first = 0; first < panels(); first += slab) {
     const std::int64_t last = std::min(first + slab, panels());
     pool.for_ranges(last - first, [&](std::int64_t begin, std::int64_t end) {
@@ -149,11 +167,13 @@ void PackedMatrix::pack_all(ThreadPool& pool, const DropSource& drop_source) {
   }
 }
 
-void PackedMatrix::drop_rows(const DropSource& drop_source, std::int64_t first_panel, std::int64_t last_panel) const {
+void PackedMatrix::drop_rows(const DropSource& drop_source, std::int64_t first_panel,
+                             std::int64_t last_panel) const {
   if (!drop_source) return;
   const std::size_t panel_source_bytes = tensor_->info.row_bytes() * kPanelRows;
   const std::size_t from = static_cast<std::size_t>(first_panel) * panel_source_bytes;
-  const std::size_t to = std::min(static_cast<std::size_t>(last_panel) * panel_source_bytes, tensor_->bytes.size());
+  const std::size_t to =
+      std::min(static_cast<std::size_t>(last_panel) * panel_source_bytes, tensor_->bytes.size());
   drop_source(tensor_->bytes.subspan(from, to - from));
 }
 
@@ -172,8 +192,10 @@ void PackedMatrix::pack_panel(std::int64_t panel, std::uint8_t* out) const {
 void PackedMatrix::pack_integer_panel(std::int64_t panel, std::uint8_t* out) const {
   const Format& format = *tensor_->info.format;
   const std::size_t row_bytes = tensor_->info.row_bytes();
-  const bool looks_up = form_.table != nullptr && form_.bits == 8;  // widened: the table is applied here
-  const int n_lanes = static_cast<int>(std::min<std::int64_t>(kPanelRows, rows_ - panel * kPanelRows));
+  const bool looks_up =
+      form_.table != nullptr && form_.bits == 8;  // widened: the table is applied here
+  const int n_lanes =
+      static_cast<int>(std::min<std::int64_t>(kPanelRows, rows_ - panel * kPanelRows));
   if (n_lanes < kPanelRows) std::memset(out, 0, panel_bytes_);  // else every byte is written below
   // A block may span several records (NVFP4) or a record several blocks.
   const int piece = std::min(format.block_elements, layout_.record_columns);
@@ -182,7 +204,8 @@ void PackedMatrix::pack_integer_panel(std::int64_t panel, std::uint8_t* out) con
   const PackUnitRow pack_unit = unit_packer(layout_.bits);
   IntegerBlock block;
   for (int lane = 0; lane < n_lanes; ++lane) {
-    const std::uint8_t* source = tensor_->bytes.data() + static_cast<std::size_t>(panel * kPanelRows + lane) * row_bytes;
+    const std::uint8_t* source =
+        tensor_->bytes.data() + static_cast<std::size_t>(panel * kPanelRows + lane) * row_bytes;
     for (std::int64_t column = 0; column < columns_; column += piece) {
       const int at = static_cast<int>(column % format.block_elements);
       if (at == 0) {
@@ -192,25 +215,29 @@ void PackedMatrix::pack_integer_panel(std::int64_t panel, std::uint8_t* out) con
           for (int i = 0; i < format.block_elements; ++i) block.q[i] = form_.table[block.q[i]];
         }
       }
-      std::uint8_t* record = out + static_cast<std::size_t>(column / layout_.record_columns) * layout_.record_bytes;
+      std::uint8_t* record =
+          out + static_cast<std::size_t>(column / layout_.record_columns) * layout_.record_bytes;
       const int inside = static_cast<int>(column % layout_.record_columns);
       for (int s = 0; s < scales_per_piece; ++s) {
         const int index = (inside / form_.scale_elements + s) * kPanelRows + lane;
         const int from = at / form_.scale_elements + s;
         store_scale(record, index, form_.half_scales, block.scale[from]);
-        if (stores_min_scales(form_)) store_scale(record + layout_.min_offset, index, form_.half_scales, block.min_scale[from]);
+        if (stores_min_scales(form_))
+          store_scale(record + layout_.min_offset, index, form_.half_scales, block.min_scale[from]);
       }
       for (int s = 0; s < subs_per_piece; ++s) {
         const int index = (inside / form_.sub_elements + s) * kPanelRows + lane;
         const int from = at / form_.sub_elements + s;
-        if (form_.has_sub_scale) record[layout_.sub_offset + index] = static_cast<std::uint8_t>(block.sub_scale[from]);
+        if (form_.has_sub_scale)
+          record[layout_.sub_offset + index] = static_cast<std::uint8_t>(block.sub_scale[from]);
         if (form_.has_sub_min) {
           const int at_min = sub_min_index(form_, inside / form_.sub_elements + s, lane);
           record[layout_.sub_min_offset + at_min] = static_cast<std::uint8_t>(block.sub_min[from]);
         }
       }
       for (int u = 0; u < piece / kUnitColumns; ++u) {
-        std::uint8_t* unit = record + layout_.quant_offset + (inside / kUnitColumns + u) * layout_.unit_bytes;
+        std::uint8_t* unit =
+            record + layout_.quant_offset + (inside / kUnitColumns + u) * layout_.unit_bytes;
         pack_unit(block.q.data() + at + u * kUnitColumns, lane, unit);
       }
     }
@@ -219,26 +246,32 @@ void PackedMatrix::pack_integer_panel(std::int64_t panel, std::uint8_t* out) con
 
 void PackedMatrix::pack_float_panel(std::int64_t panel, std::uint8_t* out) const {
   const std::size_t row_bytes = tensor_->info.row_bytes();
-  const int n_lanes = static_cast<int>(std::min<std::int64_t>(kPanelRows, rows_ - panel * kPanelRows));
+  const int n_lanes =
+      static_cast<int>(std::min<std::int64_t>(kPanelRows, rows_ - panel * kPanelRows));
   if (n_lanes < kPanelRows) std::memset(out, 0, panel_bytes_);
   const auto row = std::make_unique<float[]>(static_cast<std::size_t>(columns_));
   for (int lane = 0; lane < n_lanes; ++lane) {
     const std::int64_t index = panel * kPanelRows + lane;
     if (storage_ == FloatStorage::f32) {
       decode_row(index, row.get());
-      for (std::int64_t c = 0; c < columns_; ++c) store_unaligned(out + 4 * (16 * c + lane), row[c]);
+      for (std::int64_t c = 0; c < columns_; ++c)
+        store_unaligned(out + 4 * (16 * c + lane), row[c]);
     } else {
-      const std::uint8_t* source = tensor_->bytes.data() + static_cast<std::size_t>(index) * row_bytes;
-      for (std::int64_t c = 0; c < columns_; ++c) std::memcpy(out + 2 * (16 * c + lane), source + 2 * c, 2);
+      const std::uint8_t* source =
+          tensor_->bytes.data() + static_cast<std::size_t>(index) * row_bytes;
+      for (std::int64_t c = 0; c < columns_; ++c)
+        std::memcpy(out + 2 * (16 * c + lane), source + 2 * c, 2);
     }
   }
 }
 
-void PackedMatrix::multiply(const Kernels& kernels, const ActivationRows& x, std::int64_t begin, std::int64_t end,
-                            float* y, std::int64_t y_stride, std::uint8_t* scratch) const {
+void PackedMatrix::multiply(const Kernels& kernels, const ActivationRows& x, std::int64_t begin,
+                            std::int64_t end, float* y, std::int64_t y_stride,
+                            std::uint8_t* scratch) const {
   y += begin * kPanelRows;
   if (packed_ != nullptr) {
-    multiply_packed(kernels, x, packed_ + static_cast<std::size_t>(begin) * panel_bytes_, end - begin, y, y_stride, scratch);
+    multiply_packed(kernels, x, packed_ + static_cast<std::size_t>(begin) * panel_bytes_,
+                    end - begin, y, y_stride, scratch);
     return;
   }
   for (std::int64_t panel = begin; panel < end; ++panel, y += kPanelRows) {
@@ -248,9 +281,9 @@ void PackedMatrix::multiply(const Kernels& kernels, const ActivationRows& x, std
   drop_rows(drop_source_, begin, end);
 }
 
-void PackedMatrix::multiply_packed(const Kernels& kernels, const ActivationRows& x, const std::uint8_t* panels,
-                                   std::int64_t n_panels, float* y, std::int64_t y_stride,
-                                   std::uint8_t* scratch) const {
+void PackedMatrix::multiply_packed(const Kernels& kernels, const ActivationRows& x,
+                                   const std::uint8_t* panels, std::int64_t n_panels, float* y,
+                                   std::int64_t y_stride, std::uint8_t* scratch) const {
   if (integer_) {
     ProductArguments a;
     a.panels = panels;
@@ -283,7 +316,8 @@ void PackedMatrix::multiply_packed(const Kernels& kernels, const ActivationRows&
 void PackedMatrix::decode_row(std::int64_t row, float* out) const {
   CB_CHECK(row >= 0 && row < rows_);
   const Format& format = *tensor_->info.format;
-  const std::uint8_t* source = tensor_->bytes.data() + static_cast<std::size_t>(row) * tensor_->info.row_bytes();
+  const std::uint8_t* source =
+      tensor_->bytes.data() + static_cast<std::size_t>(row) * tensor_->info.row_bytes();
   format.decode(source, static_cast<std::size_t>(columns_ / format.block_elements), out);
 }
 

@@ -1,8 +1,8 @@
 // A weight matrix ready for products.
 //
 // What: W [rows, columns] row-major in the file becomes panels of 16 interleaved rows in memory
-//   (kernels/panel_layout.h for integer formats, [column][16] for float ones). With `repack` off the
-//   matrix stays in the file's map and every panel is packed into a scratch buffer when it is
+//   (kernels/panel_layout.h for integer formats, [column][16] for float ones). With `repack` off
+//   the matrix stays in the file's map and every panel is packed into a scratch buffer when it is
 //   used: slower, the same bits, no memory.
 // Kinds of product, decided once per matrix and stated by `path()`:
 //   integer  the format's own packed structure
@@ -38,7 +38,8 @@ struct ActivationRows {
   const float* values = nullptr;  ///< [n_tokens][stride]
   std::int64_t stride = 0;
   std::int64_t n_tokens = 0;
-  QuantizedActivations quantized;  ///< for matrices with quantizes() true, of their activation_form()
+  QuantizedActivations
+      quantized;  ///< for matrices with quantizes() true, of their activation_form()
 };
 
 class PackedMatrix {
@@ -48,13 +49,15 @@ class PackedMatrix {
   /// `drop_source`, if given, is called with source bytes that are not needed for now: packed, or
   /// without repack used in a product. They are read again from the file when they are.
   using DropSource = std::function<void(std::span<const std::uint8_t>)>;
-  /// `place`, if given, holds packed_bytes_for(tensor, options) zeroed bytes and outlives the matrix: a
-  /// model keeps all its matrices in one stretch of large pages.
-  static Result<PackedMatrix> create(const ModelTensor& tensor, const PackOptions& options, ThreadPool& pool,
-                                     const DropSource& drop_source = {}, std::uint8_t* place = nullptr);
+  /// `place`, if given, holds packed_bytes_for(tensor, options) zeroed bytes and outlives the
+  /// matrix: a model keeps all its matrices in one stretch of large pages.
+  static Result<PackedMatrix> create(const ModelTensor& tensor, const PackOptions& options,
+                                     ThreadPool& pool, const DropSource& drop_source = {},
+                                     std::uint8_t* place = nullptr);
 
   /// What a matrix of this format and shape takes in memory when repacked.
-  static std::uint64_t packed_bytes_for(const Format& format, std::int64_t rows, std::int64_t columns);
+  static std::uint64_t packed_bytes_for(const Format& format, std::int64_t rows,
+                                        std::int64_t columns);
   /// What `create` will pack: 0 for a matrix that stays in the map.
   static std::uint64_t packed_bytes_for(const ModelTensor& tensor, const PackOptions& options);
 
@@ -72,13 +75,14 @@ class PackedMatrix {
   ActivationForm activation_form() const { return checkbit::activation_form(form_); }
   /// A panel packed when it is used, and one unpacked for a prompt.
   std::size_t scratch_bytes() const {
-    return (packed_ == nullptr ? panel_bytes_ : 0) + (integer_ ? product_scratch_bytes(columns_) : 0);
+    return (packed_ == nullptr ? panel_bytes_ : 0) +
+           (integer_ ? product_scratch_bytes(columns_) : 0);
   }
 
   /// y[t][16 p + lane] for panels [begin, end); y has a row stride of whole panels. `scratch` holds
   /// scratch_bytes() and belongs to the calling thread.
-  void multiply(const Kernels& kernels, const ActivationRows& x, std::int64_t begin, std::int64_t end, float* y,
-                std::int64_t y_stride, std::uint8_t* scratch) const;
+  void multiply(const Kernels& kernels, const ActivationRows& x, std::int64_t begin,
+                std::int64_t end, float* y, std::int64_t y_stride, std::uint8_t* scratch) const;
 
   /// One row decoded from the file (embedding look-up): out [columns]. Precondition: row < rows().
   void decode_row(std::int64_t row, float* out) const;
@@ -90,12 +94,14 @@ class PackedMatrix {
   void choose_path(const Format& format, ActivationMode activations);
   bool packs(const Format& format, const PackOptions& options) const;
   void pack_all(ThreadPool& pool, const DropSource& drop_source);
-  void drop_rows(const DropSource& drop_source, std::int64_t first_panel, std::int64_t last_panel) const;
+  void drop_rows(const DropSource& drop_source, std::int64_t first_panel,
+                 std::int64_t last_panel) const;
   void pack_panel(std::int64_t panel, std::uint8_t* out) const;
   void pack_integer_panel(std::int64_t panel, std::uint8_t* out) const;
   void pack_float_panel(std::int64_t panel, std::uint8_t* out) const;
   void multiply_packed(const Kernels& kernels, const ActivationRows& x, const std::uint8_t* panels,
-                       std::int64_t n_panels, float* y, std::int64_t y_stride, std::uint8_t* scratch) const;
+                       std::int64_t n_panels, float* y, std::int64_t y_stride,
+                       std::uint8_t* scratch) const;
 
   const ModelTensor* tensor_ = nullptr;
   std::int64_t rows_ = 0;
@@ -109,7 +115,7 @@ class PackedMatrix {
   std::size_t panel_bytes_ = 0;
   std::uint8_t* packed_ = nullptr;  ///< null: panels are packed from the map when used
   AlignedBuffer own_;               ///< holds packed_ unless a place was given
-  DropSource drop_source_;  ///< may be empty
+  DropSource drop_source_;          ///< may be empty
 };
 
 }  // namespace checkbit

@@ -36,10 +36,13 @@ void random_block(const Format& format, Random& random, std::uint8_t* block) {
     return;
   }
   for (int tries = 0; tries < 1000; ++tries) {
-    for (int i = 0; i < format.block_bytes; ++i) block[i] = static_cast<std::uint8_t>(random.below(256));
+    for (int i = 0; i < format.block_bytes; ++i)
+      block[i] = static_cast<std::uint8_t>(random.below(256));
     if (format.is_finite != nullptr && !format.is_finite(block)) continue;
     format.decode(block, 1, values.data());
-    if (std::ranges::all_of(values, [](float v) { return std::isfinite(v) && std::fabs(v) < 1e3f; })) return;
+    if (std::ranges::all_of(values,
+                            [](float v) { return std::isfinite(v) && std::fabs(v) < 1e3f; }))
+      return;
   }
   ADD_FAILURE() << format.name << ": no modest block found";
 }
@@ -47,7 +50,8 @@ void random_block(const Format& format, Random& random, std::uint8_t* block) {
 void fill_source(Source& s, const Format& format, std::int64_t rows, std::int64_t columns) {
   s.tensor.info.name = "w";
   s.tensor.info.format = &format;
-  s.tensor.info.dimensions = {static_cast<std::uint64_t>(columns), static_cast<std::uint64_t>(rows)};
+  s.tensor.info.dimensions = {static_cast<std::uint64_t>(columns),
+                              static_cast<std::uint64_t>(rows)};
   const std::size_t row_bytes = s.tensor.info.row_bytes();
   const auto blocks = static_cast<std::size_t>(rows * columns / format.block_elements);
   s.bytes.resize(row_bytes * static_cast<std::size_t>(rows));
@@ -58,7 +62,8 @@ void fill_source(Source& s, const Format& format, std::int64_t rows, std::int64_
     format.encode(values.data(), blocks, nullptr, s.bytes.data());
   } else {
     for (std::size_t b = 0; b < blocks; ++b) {
-      random_block(format, random, s.bytes.data() + b * static_cast<std::size_t>(format.block_bytes));
+      random_block(format, random,
+                   s.bytes.data() + b * static_cast<std::size_t>(format.block_bytes));
     }
   }
   s.tensor.info.size_bytes = s.bytes.size();
@@ -75,7 +80,8 @@ std::vector<float> activations(std::int64_t columns) {
 }
 
 /// y [kTokens][whole panels], the panels cut into ranges of `step`.
-std::vector<float> multiply(const PackedMatrix& m, const std::vector<float>& x, std::int64_t step = 1 << 20) {
+std::vector<float> multiply(const PackedMatrix& m, const std::vector<float>& x,
+                            std::int64_t step = 1 << 20) {
   const Kernels& kernels = kernels_for(*select_isa());
   ActivationRows rows{x.data(), m.columns(), kTokens, {}};
   std::vector<std::int8_t> q(x.size());
@@ -84,10 +90,16 @@ std::vector<float> multiply(const PackedMatrix& m, const std::vector<float>& x, 
   if (m.quantizes()) {
     const ActivationForm form = m.activation_form();
     for (std::int64_t t = 0; t < kTokens; ++t) {  // three tokens: blocks of one
-      kernels.quantize_activations({.x = x.data() + t * m.columns(), .columns = m.columns(), .form = form, .width = 1, .lane = 0,
-                                    .q = q.data() + t * m.columns(), .scales = scales.data() + t * scales_per_token(form, m.columns()),
-                                    .starts = starts.data() + t * starts_per_token(form, m.columns()),
-                                    .mins = mins.data() + t * mins_per_token(form, m.columns())});
+      kernels.quantize_activations(
+          {.x = x.data() + t * m.columns(),
+           .columns = m.columns(),
+           .form = form,
+           .width = 1,
+           .lane = 0,
+           .q = q.data() + t * m.columns(),
+           .scales = scales.data() + t * scales_per_token(form, m.columns()),
+           .starts = starts.data() + t * starts_per_token(form, m.columns()),
+           .mins = mins.data() + t * mins_per_token(form, m.columns())});
     }
     rows.quantized = {q.data(), scales.data(), starts.data(), mins.data()};
   }
@@ -102,7 +114,8 @@ std::vector<float> multiply(const PackedMatrix& m, const std::vector<float>& x, 
 
 /// Compares with double sums over decode(); `share` is of the sum of the terms' magnitudes, the
 /// natural measure of a sum's error.
-void expect_close(const Source& s, const std::vector<float>& x, const std::vector<float>& y, double share) {
+void expect_close(const Source& s, const std::vector<float>& x, const std::vector<float>& y,
+                  double share) {
   const std::uint64_t rows = s.tensor.info.rows();
   const std::uint64_t columns = s.tensor.info.columns();
   const std::size_t stride = y.size() / kTokens;
@@ -138,13 +151,15 @@ TEST_P(Matrix, AgreesWithDecodeAndWithItself) {
     Source s;
     fill_source(s, format, rows, columns);
     for (const ActivationMode mode : {ActivationMode::f32, ActivationMode::int8}) {
-      SCOPED_TRACE(fmt::format("{} rows, {} activations", rows, mode == ActivationMode::f32 ? "float" : "8-bit"));
+      SCOPED_TRACE(fmt::format("{} rows, {} activations", rows,
+                               mode == ActivationMode::f32 ? "float" : "8-bit"));
       const PackedMatrix packed = create(s, true, mode);
       EXPECT_EQ(packed.panels(), (rows + 15) / 16);
       EXPECT_EQ(packed.quantizes(), packed.path() != "float");
       EXPECT_FALSE(mode == ActivationMode::f32 && packed.quantizes());
       const auto y = multiply(packed, x);
-      // Float sums over some hundred columns; 8-bit activations lie within 1/254 of their group's largest.
+      // Float sums over some hundred columns; 8-bit activations lie within 1/254 of their group's
+      // largest.
       expect_close(s, x, y, packed.quantizes() ? 8e-3 : 1e-5);
       for (std::size_t t = 0; t < kTokens; ++t) {
         for (std::size_t row = static_cast<std::size_t>(rows); row < y.size() / kTokens; ++row) {
@@ -181,23 +196,25 @@ TEST_P(Matrix, TakesTheMemoryItSays) {
   fill_source(s, format, 33, columns);
   const PackedMatrix m = create(s, true, ActivationMode::int8);
   const std::uint64_t planned = PackedMatrix::packed_bytes_for(format, 33, columns);
-  // Block formats on the float path stay in the file; everything else takes exactly what was planned.
+  // Block formats on the float path stay in the file; everything else takes exactly what was
+  // planned.
   if (m.packed_bytes() != 0) {
     EXPECT_EQ(m.packed_bytes(), planned);
   }
   EXPECT_EQ(m.packed_bytes() == 0, m.path() == "float" && format.block_elements > 1);
 }
 
-/// Which kind of product each format runs on, as documented for users. A format that moves to a slower
-/// kind must be noticed.
+/// Which kind of product each format runs on, as documented for users. A format that moves to a
+/// slower kind must be noticed.
 TEST_P(Matrix, PathIsTheExpectedOne) {
   static const std::map<std::string_view, std::string_view> kPaths = {
-      {"Q4_0", "integer"}, {"Q4_1", "integer"}, {"Q5_0", "integer"}, {"Q5_1", "integer"}, {"Q8_0", "integer"},
-      {"Q2_K", "integer"}, {"Q3_K", "integer"}, {"Q4_K", "integer"}, {"Q5_K", "integer"}, {"Q6_K", "integer"},
-      {"IQ4_NL", "integer"}, {"IQ4_XS", "integer"}, {"TQ1_0", "integer"}, {"TQ2_0", "integer"}, {"MXFP4", "integer"},
-      {"NVFP4", "integer"}, {"Q1_0", "integer"}, {"CB2", "integer"}, {"CB3", "integer"}, {"CB4", "integer"},
-      {"IQ2_XXS", "integer"}, {"IQ2_XS", "integer"}, {"IQ2_S", "integer"}, {"IQ3_XXS", "integer"},
-      {"IQ1_S", "widened"}, {"IQ1_M", "widened"}, {"IQ3_S", "widened"}};
+      {"Q4_0", "integer"},    {"Q4_1", "integer"},   {"Q5_0", "integer"},   {"Q5_1", "integer"},
+      {"Q8_0", "integer"},    {"Q2_K", "integer"},   {"Q3_K", "integer"},   {"Q4_K", "integer"},
+      {"Q5_K", "integer"},    {"Q6_K", "integer"},   {"IQ4_NL", "integer"}, {"IQ4_XS", "integer"},
+      {"TQ1_0", "integer"},   {"TQ2_0", "integer"},  {"MXFP4", "integer"},  {"NVFP4", "integer"},
+      {"Q1_0", "integer"},    {"CB2", "integer"},    {"CB3", "integer"},    {"CB4", "integer"},
+      {"IQ2_XXS", "integer"}, {"IQ2_XS", "integer"}, {"IQ2_S", "integer"},  {"IQ3_XXS", "integer"},
+      {"IQ1_S", "widened"},   {"IQ1_M", "widened"},  {"IQ3_S", "widened"}};
   const Format& format = *GetParam();
   Source s;
   fill_source(s, format, 1, std::max(2 * format.block_elements, 64));
@@ -223,7 +240,8 @@ TEST(PackedMatrix, ARecordThatDoesNotFillARowGoesFloat) {
   ThreadPool pool(1);
   Source s;
   fill_source(s, format, 3, format.block_elements);
-  ASSERT_EQ(s.tensor.info.columns() % static_cast<std::uint64_t>(format.integer.activation_elements), 0u);
+  ASSERT_EQ(
+      s.tensor.info.columns() % static_cast<std::uint64_t>(format.integer.activation_elements), 0u);
   EXPECT_EQ(PackedMatrix::create(s.tensor, {}, pool)->path(), "integer");
   const Format& f16 = *find_format("F16");
   Source odd;
