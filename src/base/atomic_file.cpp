@@ -136,6 +136,19 @@ Status AtomicFile::write(std::string_view text) {
   return write({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
 }
 
+Status AtomicFile::overwrite(std::uint64_t offset, std::span<const std::uint8_t> bytes) {
+  CB_CHECK(descriptor_ >= 0 && offset <= size_bytes_ && bytes.size() <= size_bytes_ - offset);
+  while (!bytes.empty()) {
+    const ssize_t written =
+        ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return failure("write", errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+    offset += static_cast<std::uint64_t>(written);
+  }
+  return {};
+}
+
 Status AtomicFile::commit() {
   CB_CHECK(descriptor_ >= 0);
   if (::fsync(descriptor_) != 0) return failure("flush to disk", errno);

@@ -32,6 +32,8 @@ class AtomicFile {
   Status reserve(std::uint64_t total_bytes);
   Status write(std::span<const std::uint8_t> bytes);
   Status write(std::string_view text);
+  /// Bytes written before, once more. Precondition: offset + size <= size_bytes().
+  Status overwrite(std::uint64_t offset, std::span<const std::uint8_t> bytes);
   /// Precondition: not committed yet.
   Status commit();
 

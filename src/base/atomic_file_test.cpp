@@ -61,6 +61,17 @@ TEST_F(AtomicFileTest, AppearsOnlyOnCommit) {
   EXPECT_EQ(names(), std::set<std::string>{"out.bin"});
 }
 
+TEST_F(AtomicFileTest, OverwrittenBytesKeepTheRest) {
+  auto file = AtomicFile::create(target_);
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  ASSERT_TRUE(file->write("loss ?.?? here").ok());
+  const std::string figure = "0.25";
+  ASSERT_TRUE(file->overwrite(5, {reinterpret_cast<const std::uint8_t*>(figure.data()), 4}).ok());
+  ASSERT_TRUE(file->write(", end").ok());
+  ASSERT_TRUE(file->commit().ok());
+  EXPECT_EQ(read(target_), "loss 0.25 here, end");
+}
+
 TEST_F(AtomicFileTest, AbandonedLeavesTheOldFile) {
   put(target_, "old");
   {

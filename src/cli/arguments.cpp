@@ -65,6 +65,7 @@ std::string objection(const Flag& flag, const std::string& value) {
       return value.find('\0') == std::string::npos ? "" : "holds a zero byte";
     case ValueKind::none:
     case ValueKind::text:
+    case ValueKind::recipe:
       return "";
   }
   return "";

@@ -25,6 +25,7 @@ enum class ValueKind {
   choice,    ///< one of `choices`
   path,      ///< completes to files
   model,     ///< a path or a pulled name
+  recipe,    ///< a type or mix that `quantize` knows
   catalogue  ///< a name that `pull` knows
 };
 

@@ -6,6 +6,7 @@
 #include "cli/completions.h"
 #include "file/catalogue.h"
 #include "file/pull.h"
+#include "quantize/plan.h"
 
 namespace checkbit {
 namespace {
@@ -16,6 +17,9 @@ Status run(const Arguments& arguments, Console& console) {
   if (what == "zsh") console.out << zsh_completions();
   if (what == "models") {
     for (const auto& model : cached_models()) console.out << model.name << "\n";
+  }
+  if (what == "types") {
+    for (const auto& recipe : all_recipes()) console.out << recipe.name << "\n";
   }
   if (what == "catalogue") {
     for (const auto& model : catalogue()) console.out << model.name << "\n";
@@ -33,11 +37,11 @@ const Command completions_command = {
     .description =
         "Prints a completion script for a shell, made from the same data as --help. `make install` "
         "installs both. The scripts ask for the names of models with `completions models` and "
-        "`completions catalogue`.",
+        "`completions catalogue`, and for types with `completions types`.",
     .positionals = {{.name = "WHAT",
                      .kind = ValueKind::choice,
                      .help = "what to print",
-                     .choices = {"bash", "zsh", "models", "catalogue"}}},
+                     .choices = {"bash", "zsh", "models", "types", "catalogue"}}},
     .examples = {{.command = "source <(checkbit completions bash)"},
                  {.command = "checkbit completions zsh > ~/.zfunc/_checkbit"}},
     .run = run};

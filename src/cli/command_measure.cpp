@@ -148,10 +148,8 @@ const Command measure_command = {
     .description =
         "Lets a model and its reference read the same text in lockstep and reports perplexity, "
         "Kullback-Leibler divergence and the share of next-token choices that changed, each with "
-        "its 95 % "
-        "interval from a paired bootstrap over windows. Without --against it gives the perplexity "
-        "alone. "
-        "Memory does not grow with the text.",
+        "its 95 % interval from a paired bootstrap over windows. Without --against it gives the "
+        "perplexity alone. Memory does not grow with the text.",
     .positionals = {{.name = "MODEL",
                      .kind = ValueKind::model,
                      .help = "a GGUF file or a pulled name"}},

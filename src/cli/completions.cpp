@@ -33,6 +33,8 @@ std::string bash_offer(const Flag& value) {
       return "_checkbit_files";
     case ValueKind::model:
       return "_checkbit_words \"$(checkbit completions models 2>/dev/null)\"; _checkbit_files";
+    case ValueKind::recipe:
+      return "_checkbit_words \"$(checkbit completions types 2>/dev/null)\"";
     case ValueKind::catalogue:
       return "_checkbit_words \"$(checkbit completions catalogue 2>/dev/null)\"";
     default:
@@ -87,6 +89,8 @@ std::string zsh_action(const Flag& value) {
       return "_files";
     case ValueKind::model:
       return "_checkbit_models";
+    case ValueKind::recipe:
+      return "_checkbit_types";
     case ValueKind::catalogue:
       return "_checkbit_catalogue";
     default:
@@ -148,6 +152,8 @@ std::string zsh_completions() {
       "#compdef checkbit\n"
       "# zsh completion for checkbit, written by `checkbit completions zsh`\n"
       "_checkbit_catalogue() { local -a names; names=(${(f)\"$(checkbit completions catalogue "
+      "2>/dev/null)\"}); compadd -a names }\n"
+      "_checkbit_types() { local -a names; names=(${(f)\"$(checkbit completions types "
       "2>/dev/null)\"}); compadd -a names }\n"
       "_checkbit_models() { local -a names; names=(${(f)\"$(checkbit completions models "
       "2>/dev/null)\"}); compadd -a names; _files }\n"

@@ -225,6 +225,7 @@ TEST_F(CliFiles, CompletionsListPulledModels) {
   write("home/models/tiny.gguf", "GGUF");
   EXPECT_EQ(run_in_process({"completions", "models"}).out, "tiny\n");
   EXPECT_THAT(run_in_process({"completions", "catalogue"}).out, HasSubstr("smollm2-135m\n"));
+  EXPECT_THAT(run_in_process({"completions", "types"}).out, HasSubstr("Q4_K_M\n"));
 }
 
 TEST_F(CliFiles, TemplateRendersAFile) {

@@ -39,6 +39,17 @@ Status GgufWriter::pad_to(std::uint64_t file_offset) {
   return file_.write(zeros);
 }
 
+Status GgufWriter::replace_text(std::string_view key, std::string text) {
+  CB_CHECK(next_tensor_ == header_.tensors.size());
+  const auto old = header_.metadata.get_string(key);
+  CB_CHECK(old.has_value() && old->size() == text.size());
+  header_.metadata.set(std::string(key), GgufValue::of(std::move(text)));
+  const std::uint64_t data_offset = header_.data_offset;
+  const auto bytes = serialize_gguf_header(header_);
+  CB_CHECK(header_.data_offset == data_offset);
+  return file_.overwrite(0, bytes);
+}
+
 Status GgufWriter::finish() {
   CB_CHECK(next_tensor_ == header_.tensors.size());
   CB_CHECK(file_.size_bytes() == total_bytes());

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/atomic_file.h"
 #include "base/result.h"
@@ -25,9 +26,14 @@ class GgufWriter {
 
   /// The next bytes of tensor number `tensor` of the header.
   Status append(std::size_t tensor, std::span<const std::uint8_t> bytes);
+  /// Puts another text of the same length into metadata (CB_CHECK): a figure measured on what was
+  /// written. Precondition: every tensor is complete.
+  Status replace_text(std::string_view key, std::string text);
   Status finish();
 
   const GgufHeader& header() const { return header_; }
+  /// Where the bytes are until `finish`, whole once every tensor is complete.
+  const std::string& temporary_path() const { return file_.temporary_path(); }
   /// Of the finished file.
   std::uint64_t total_bytes() const;
 

@@ -16,6 +16,11 @@ constexpr std::size_t kCurveSteps = 100;
 /// Columns of the bootstrap's table.
 enum Column : std::size_t { kTokens, kLoss, kReferenceLoss, kDivergence, kChanged, kColumns };
 
+std::size_t windows_of(std::size_t text_tokens, const CompareOptions& options) {
+  const std::size_t windows = text_tokens / options.context_tokens;
+  return options.max_windows > 0 ? std::min(windows, options.max_windows) : windows;
+}
+
 Status check_inputs(const LogitsSource& model, const LogitsSource* reference,
                     std::span<const TokenId> tokens, const CompareOptions& options) {
   const std::size_t context = options.context_tokens;
@@ -197,9 +202,7 @@ Result<ComparisonResult> compare_models(LogitsSource& model, LogitsSource* refer
                                         const CompareOptions& options) {
   CB_TRY_STATUS(check_inputs(model, reference, tokens, options));
   const std::size_t context = options.context_tokens;
-  std::size_t windows = tokens.size() / context;
-  if (options.max_windows > 0) windows = std::min(windows, options.max_windows);
-
+  const std::size_t windows = windows_of(tokens.size(), options);
   Progress progress(reference == nullptr ? "measuring" : "comparing", windows * context, "tokens");
   Lockstep lockstep(model, reference, options, progress);
   for (std::size_t i = 0; i < windows; ++i) {
@@ -222,6 +225,11 @@ Result<ComparisonResult> compare_models(LogitsSource& model, LogitsSource* refer
     result.divergence = divergence_of(table, lockstep.sketch(), options.bootstrap);
   }
   return result;
+}
+
+std::uint64_t scored_tokens(std::size_t text_tokens, const CompareOptions& options) {
+  const std::size_t of_window = options.context_tokens - 1 - options.context_tokens / 2;
+  return windows_of(text_tokens, options) * of_window;
 }
 
 std::vector<Record> to_records(const ComparisonResult& result, const std::string& command) {

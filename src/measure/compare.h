@@ -98,6 +98,9 @@ Result<ComparisonResult> compare_models(LogitsSource& model, LogitsSource* refer
                                         std::span<const TokenId> tokens,
                                         const CompareOptions& options = {});
 
+/// How many tokens `compare_models` scores in a text of so many.
+std::uint64_t scored_tokens(std::size_t text_tokens, const CompareOptions& options);
+
 /// Under their fixed names: perplexity, perplexity_reference, perplexity_ratio,
 /// kl_divergence_{mean,median,p99,max}, top1_changed, scored_tokens, windows.
 std::vector<Record> to_records(const ComparisonResult& result, const std::string& command);

@@ -244,6 +244,19 @@ TEST(Compare, WindowsCanBeLimitedAndOneHasNoInterval) {
   EXPECT_FALSE(result->perplexity.interval.has_value());
 }
 
+TEST(Compare, CountsWhatItWillScore) {
+  for (const std::size_t tokens : {33u, 40u, 33u * 5, 33u * 5 + 32}) {
+    for (const std::size_t most : {0u, 2u}) {
+      FakeSource model("model", kVocabulary, 1, 1);
+      CompareOptions options = small_windows();
+      options.max_windows = most;
+      const auto result = compare_models(model, nullptr, some_text(tokens, kVocabulary), options);
+      ASSERT_TRUE(result.ok()) << result.error().message;
+      EXPECT_EQ(scored_tokens(tokens, options), result->scored_tokens) << tokens;
+    }
+  }
+}
+
 TEST(CompareErrors, VocabulariesThatDiffer) {
   FakeSource model("small.gguf", 50, 1, 1);
   FakeSource reference("large.gguf", 51, 1, 1);

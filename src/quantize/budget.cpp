@@ -93,17 +93,83 @@ std::vector<float> rounded(const RowSample& sample, const Format& format,
   return decoded;
 }
 
-double predicted_loss(const RowSample& sample, const Format& format,
-                      const std::vector<TensorUse>& uses) {
+/// Mean squared error of each use's output.
+std::vector<double> output_errors(const RowSample& sample, const Format& format,
+                                  const std::vector<TensorUse>& uses) {
   const std::vector<float> decoded = rounded(sample, format, column_importance(uses));
-  double loss = 0;
+  std::vector<double> errors;
   for (const TensorUse& use : uses) {
     double error = weighted_error(sample, decoded, use.column_energy);
     if (use.column_energy.empty())
       error /= static_cast<double>(sample.columns);  // a table: per element, as its energy
-    if (use.output_energy > 0) loss += use.sensitivity * error / use.output_energy;
+    errors.push_back(error);
   }
-  return loss;
+  return errors;
+}
+
+double damage(const std::vector<double>& errors, const std::vector<TensorUse>& uses) {
+  double sum = 0;
+  for (std::size_t u = 0; u < uses.size(); ++u) {
+    if (uses[u].output_energy > 0) sum += uses[u].sensitivity * errors[u] / uses[u].output_energy;
+  }
+  return sum;
+}
+
+/// A tensor, the formats it may take, and what each would cost.
+struct Candidates {
+  std::vector<const Format*> formats;
+  AllocationItem options;
+  std::vector<std::vector<double>> errors;  ///< [formats][uses]
+  const std::vector<TensorUse>* uses = nullptr;
+};
+
+Result<Candidates> try_formats(const TensorPlan& tensor, const Calibration& calibration,
+                               const BudgetOptions& options, ThreadPool& pool) {
+  Candidates c;
+  c.formats = candidates_for(tensor, options.standard_only);
+  c.options.resize(c.formats.size());
+  c.errors.resize(c.formats.size());
+  for (std::size_t f = 0; f < c.formats.size(); ++f) {
+    TensorPlan trial = tensor;
+    trial.format = c.formats[f];
+    c.options[f].bytes = size_of(trial, options.kind);
+  }
+  const auto uses = calibration.uses.find(tensor.source->info.name);
+  if (uses == calibration.uses.end() || c.formats.size() < 2) return c;
+  c.uses = &uses->second;
+  CB_TRY(const RowSample sample, sample_rows(*tensor.source, options.sample_rows));
+  // The first is what the tensor is already.
+  pool.for_ranges(static_cast<std::int64_t>(c.formats.size()) - 1, [&](std::int64_t begin,
+                                                                       std::int64_t end) {
+    for (auto f = static_cast<std::size_t>(begin) + 1; f < static_cast<std::size_t>(end) + 1; ++f) {
+      c.errors[f] = output_errors(sample, *c.formats[f], *c.uses);
+      c.options[f].loss = damage(c.errors[f], *c.uses);
+    }
+  });
+  return c;
+}
+
+/// Both errors round the smallest up, so that asking for what they say succeeds.
+Error too_few_bits(const ModelFile& file, std::uint64_t bytes, std::uint64_t smallest,
+                   std::uint64_t elements) {
+  const double per_byte = 8.0 / static_cast<double>(elements);
+  return fail(ErrorKind::budget,
+              "{}: {:.2f} bits per weight are too few: the smallest possible is --bpw {:.3f}",
+              file.path(), static_cast<double>(bytes) * per_byte,
+              std::ceil(1000 * static_cast<double>(smallest) * per_byte) / 1000);
+}
+
+Error too_little_memory(const ModelFile& file, const BudgetOptions& options,
+                        std::uint64_t smallest) {
+  constexpr double kMiB = 1 << 20;
+  // What the program itself takes is measured, and differs a little from one start to the next.
+  constexpr std::uint64_t kMeasuredSlack = 512u << 10;
+  return fail(ErrorKind::budget,
+              "{}: {:.2f} MiB are too little: the smallest possible is --fit {:.0f}MiB, {:.0f} MiB "
+              "of it for what is not weights (cache, buffers, program)",
+              file.path(), static_cast<double>(options.bytes) / kMiB,
+              std::ceil(static_cast<double>(smallest + kMeasuredSlack) / kMiB),
+              static_cast<double>(options.fixed_bytes) / kMiB);
 }
 
 }  // namespace
@@ -120,60 +186,35 @@ Status check_budget(const ModelFile& file, const BudgetOptions& options) {
     smallest += least;
   }
   if (smallest <= options.bytes) return {};
-  constexpr double kMiB = 1 << 20;
-  const auto mib = [](std::uint64_t bytes) {
-    return std::ceil(static_cast<double>(bytes) / kMiB * 100) / 100;
-  };
-  const std::string beside =
-      options.fixed_bytes == 0
-          ? ""
-          : fmt::format(", {:.2f} MiB of it beside the weights", mib(options.fixed_bytes));
-  return fail(ErrorKind::budget,
-              "{}: {:.2f} MiB is too little: the smallest possible is {:.2f} MiB ({:.2f} bits per "
-              "weight{})",
-              file.path(), static_cast<double>(options.bytes) / kMiB, mib(smallest),
-              std::ceil(800.0 * static_cast<double>(smallest - options.fixed_bytes) /
-                        static_cast<double>(plan.elements())) /
-                  100,
-              beside);
+  return options.kind == BudgetKind::file_bytes
+             ? too_few_bits(file, options.bytes, smallest, plan.elements())
+             : too_little_memory(file, options, smallest);
 }
 
 Result<BudgetPlan> plan_budget(const ModelFile& file, const Calibration& calibration,
                                const BudgetOptions& options, ThreadPool& pool) {
   CB_TRY_STATUS(check_budget(file, options));
   CB_TRY(Plan plan, plan_copy(file));
-  std::vector<AllocationItem> items(plan.tensors.size());
-  std::vector<std::vector<const Format*>> formats(plan.tensors.size());
+  std::vector<Candidates> candidates;
+  std::vector<AllocationItem> items;
   Progress progress("trying formats", plan.tensors.size(), "tensors");
-  for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
+  for (const TensorPlan& tensor : plan.tensors) {
     if (cancel_requested()) return cancelled_error();
-    TensorPlan tensor = plan.tensors[i];
-    formats[i] = candidates_for(tensor, options.standard_only);
-    items[i].resize(formats[i].size());
-    const auto uses = calibration.uses.find(tensor.source->info.name);
-    RowSample sample;
-    if (formats[i].size() > 1) {
-      CB_TRY(sample, sample_rows(*tensor.source, options.sample_rows));
-    }
-    pool.for_ranges(
-        static_cast<std::int64_t>(formats[i].size()), [&](std::int64_t begin, std::int64_t end) {
-          for (auto f = static_cast<std::size_t>(begin); f < static_cast<std::size_t>(end); ++f) {
-            TensorPlan trial = tensor;
-            trial.format = formats[i][f];
-            items[i][f].bytes = size_of(trial, options.kind);
-            const bool changes = f > 0 && uses != calibration.uses.end();
-            items[i][f].loss = changes ? predicted_loss(sample, *formats[i][f], uses->second) : 0.0;
-          }
-        });
+    CB_TRY(Candidates tried, try_formats(tensor, calibration, options, pool));
+    items.push_back(tried.options);
+    candidates.push_back(std::move(tried));
     file.drop_pages(*tensor.source);
     progress.advance();
   }
   CB_TRY(const std::vector<std::size_t> chosen,
          allocate(items, options.bytes - options.fixed_bytes));
-  BudgetPlan result{std::move(plan), 0};
+  BudgetPlan result{.plan = std::move(plan)};
   for (std::size_t i = 0; i < chosen.size(); ++i) {
-    result.plan.tensors[i].format = formats[i][chosen[i]];
-    result.predicted_divergence += items[i][chosen[i]].loss;
+    const Candidates& c = candidates[i];
+    result.plan.tensors[i].format = c.formats[chosen[i]];
+    result.summed_damage += items[i][chosen[i]].loss;
+    for (std::size_t u = 0; u < c.errors[chosen[i]].size(); ++u)
+      result.noise[(*c.uses)[u].use] = c.errors[chosen[i]][u];
   }
   result.plan.recipe = "budget";
   return result;

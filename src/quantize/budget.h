@@ -28,7 +28,8 @@ struct BudgetOptions {
 
 struct BudgetPlan {
   Plan plan;
-  double predicted_divergence = 0;  ///< nats per token
+  double summed_damage = 0;  ///< nats per token, were damages to add up however large
+  UseNoise noise;            ///< expected rounding error in every use's output
 };
 
 /// The error of a budget that no choice of formats meets; needs no calibration, so it comes first.

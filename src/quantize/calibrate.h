@@ -1,15 +1,17 @@
 // What a model is sensitive to, measured on a short text.
 //
-// What: two passes over the text. The first records, for every matrix, the mean energy of each
-// input
-//   column and of the output. The second adds seeded noise of known relative variance to one
-//   matrix's output at a time and measures the divergence of the logits: divergence per unit of
-//   relative output variance is the matrix's sensitivity. A format's damage to a matrix is then
-//   sensitivity x (its output error variance / output energy), and damages add up.
+// What: `measure` records, for every use of a weight, the mean energy of each input column and of
+//   the output; then it adds seeded noise of known relative variance to one use's output at a time
+//   and measures the divergence of the logits: divergence per unit of relative output variance is
+//   the use's sensitivity. A format's damage is then sensitivity x (its output error variance /
+//   output energy), and damages add up while they are small. `divergence` puts noise into many uses
+//   at once: what damages come to together, also where they no longer add up.
 // Units: divergence in nats per token.
-// Cost: (matrices + 1) forward passes over `probe_tokens`.
-// Errors: those of Session::evaluate; budget when the text is too short; cancelled.
-// Threads: uses the session alone; its sequence is left empty.
+// Cost: (uses + 1) x `probe_tokens` tokens. Several probes share one pass, each a sequence of its
+//   own, so that a model read from its map is read seldom; what comes out does not depend on how
+//   many do. Memory: logits of one pass (about `logits_bytes`) and of the reference.
+// Errors: those of the executor; budget when the text is too short; cancelled.
+// Threads: uses model and pool alone.
 #pragma once
 
 #include <map>
@@ -17,12 +19,20 @@
 #include <string>
 #include <vector>
 
-#include "run/session.h"
+#include "arch/executor.h"
 
 namespace checkbit {
 
-/// One way a tensor is used: as a matrix in a product, or as a table of rows (embedding).
+/// A place where the model uses a weight: a product, or the look-up of rows (embedding).
+struct Use {
+  Role role = Role::none;
+  std::int64_t layer = 0;
+  StepKind kind = StepKind::linear;
+  auto operator<=>(const Use&) const = default;
+};
+
 struct TensorUse {
+  Use use;
   std::vector<double> column_energy;  ///< mean of x[c]^2; empty for a table
   double output_energy = 0;           ///< mean of y^2
   double sensitivity = 0;             ///< nats per unit of relative output variance
@@ -38,12 +48,41 @@ struct Calibration {
   std::size_t tokens = 0;
 };
 
+/// Noise in the output of uses: variance (mean square).
+using UseNoise = std::map<Use, double>;
+
 struct CalibrateOptions {
   std::size_t statistics_tokens = 512;
   std::size_t probe_tokens = 48;
+  std::size_t logits_bytes = 96u << 20;
 };
 
-Result<Calibration> calibrate(Session& session, std::span<const TokenId> tokens,
-                              const CalibrateOptions& options = {});
+class Calibrator {
+ public:
+  /// `model`, `kernels`, `pool` and `text` must outlive the calibrator.
+  static Result<Calibrator> create(const Model& model, const Kernels& kernels, ThreadPool& pool,
+                                   std::span<const std::int32_t> text,
+                                   const CalibrateOptions& options = {});
+
+  Result<Calibration> measure();
+  /// Of the logits with all this noise from those without.
+  Result<double> divergence(const UseNoise& noise);
+
+ private:
+  Calibrator(const Model& model, ThreadPool& pool, Executor executor)
+      : model_(&model), pool_(&pool), executor_(std::move(executor)) {}
+  Status read_statistics(StepObserver& observer);
+  Result<std::vector<double>> divergences(std::span<const UseNoise> probes);
+  Result<LogitsView> evaluate_probes(std::size_t count, StepObserver* observer);
+  Status read_reference();
+
+  const Model* model_;
+  ThreadPool* pool_;
+  Executor executor_;
+  std::span<const std::int32_t> statistics_;
+  std::span<const std::int32_t> probed_;  ///< the start of statistics_
+  std::vector<KvCache> sequences_;        ///< one for each probe of a pass
+  std::vector<float> reference_;          ///< [probed_][vocabulary]; empty until it is read
+};
 
 }  // namespace checkbit

@@ -84,6 +84,21 @@ const Format* wanted_format(const Mix& mix, const Format* base, const TensorPlan
   return base;
 }
 
+/// Says where more bits are asked for than the source has.
+void note_growth(Plan& plan) {
+  std::map<std::string, int> grown;
+  for (const TensorPlan& t : plan.tensors) {
+    const Format& source = *t.source->info.format;
+    if (t.format->bits_per_weight() > source.bits_per_weight())
+      ++grown[fmt::format("{} from {}", t.format->name, source.name)];
+  }
+  for (const auto& [change, count] : grown) {
+    plan.notes.push_back(fmt::format(
+        "{} ({} tensors): larger than the source, and what its rounding lost does not come back",
+        change, count));
+  }
+}
+
 std::string upper(std::string_view text) {
   std::string out(text);
   for (char& c : out) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
@@ -241,6 +256,7 @@ Result<Plan> plan_recipe(const ModelFile& file, std::string_view recipe, bool pu
   }
   for (const auto& [note, count] : replaced)
     plan.notes.push_back(fmt::format("{} ({} tensors)", note, count));
+  note_growth(plan);
   return plan;
 }
 

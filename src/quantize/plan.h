@@ -5,7 +5,8 @@
 //   small and the result depends on them. `plan_recipe` follows a recipe: one format for every
 //   matrix, or a mix that spends more bits on sensitive tensors (mixes.def).
 // A recipe's format whose blocks do not divide a row is replaced by the smallest standard one of
-//   32-wide blocks that is not worse, as other programs do, but said aloud.
+//   32-wide blocks that is not worse, as other programs do, but said aloud; so is a format with
+//   more bits than the tensor has now.
 // Errors: not_found (no such recipe; lists them), unsupported (format cannot be encoded).
 // Threads: values.
 #pragma once

@@ -8,6 +8,7 @@
 namespace checkbit {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 
 std::string tiny(const std::string& stem) {
@@ -94,20 +95,60 @@ TEST(Plan, NamesDoNotDependOnCase) {
   EXPECT_EQ(lower->recipe, "Q5_K_M");
 }
 
-TEST(Budget, AnImpossibleOneNamesTheSmallestPossibleAndThatOnePasses) {
+TEST(Plan, NotesSayWhereBitsBringNothingBack) {
   const auto file = open_tiny();
   ASSERT_TRUE(file.ok());
-  BudgetOptions options{.bytes = 1};
-  const auto refused = check_budget(*file, options);
-  ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().kind, ErrorKind::budget);
-  EXPECT_THAT(refused.error().message, HasSubstr("the smallest possible is"));
+  const auto grown = plan_recipe(*file, "F32", true, false);
+  ASSERT_TRUE(grown.ok()) << grown.error().message;
+  EXPECT_THAT(grown->notes, Contains(HasSubstr("F32 from Q8_0")));
+  EXPECT_THAT(grown->notes, Contains(HasSubstr("larger than the source")));
+}
+
+/// The number after `mark` in a message.
+double number_after(const std::string& message, const std::string& mark) {
+  const std::size_t at = message.find(mark);
+  EXPECT_NE(at, std::string::npos) << message;
+  return at == std::string::npos ? 0 : std::stod(message.substr(at + mark.size()));
+}
+
+TEST(Budget, TooFewBitsNameTheFewestAndThoseSucceed) {
+  const auto file = open_tiny();
+  ASSERT_TRUE(file.ok());
   const auto cb2 = plan_recipe(*file, "CB2", true, false);  // nothing is smaller here
   ASSERT_TRUE(cb2.ok());
-  options.bytes = cb2->file_bytes();
+  const auto of_bits = [&](double bits) {
+    return BudgetOptions{
+        .bytes = static_cast<std::uint64_t>(bits / 8 * static_cast<double>(cb2->elements()))};
+  };
+  const auto first = check_budget(*file, of_bits(0.5));
+  ASSERT_FALSE(first.ok());
+  EXPECT_EQ(first.error().kind, ErrorKind::budget);
+  EXPECT_THAT(first.error().message, HasSubstr("0.50 bits per weight"));
+  const double fewest = number_after(first.error().message, "smallest possible is --bpw ");
+  EXPECT_NEAR(fewest, cb2->bits_per_weight(), 0.001);
+  EXPECT_TRUE(check_budget(*file, of_bits(fewest)).ok());
+  const auto second = check_budget(*file, of_bits(fewest - 0.002));
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(number_after(second.error().message, "smallest possible is --bpw "), fewest);
+}
+
+TEST(Budget, TooLittleMemoryNamesTheLeastAndThatSucceeds) {
+  const auto file = open_tiny();
+  ASSERT_TRUE(file.ok());
+  BudgetOptions options{
+      .kind = BudgetKind::packed_bytes, .bytes = 1u << 20, .fixed_bytes = 30u << 20};
+  const auto first = check_budget(*file, options);
+  ASSERT_FALSE(first.ok());
+  EXPECT_THAT(first.error().message, HasSubstr("1.00 MiB"));
+  EXPECT_THAT(first.error().message, HasSubstr("30 MiB of it"));
+  const double least = number_after(first.error().message, "smallest possible is --fit ");
+  options.bytes = static_cast<std::uint64_t>(least) << 20;
   EXPECT_TRUE(check_budget(*file, options).ok());
-  options.bytes -= 1;
-  EXPECT_FALSE(check_budget(*file, options).ok());
+  options.fixed_bytes += 400u << 10;  // measured a little differently the next time
+  EXPECT_TRUE(check_budget(*file, options).ok());
+  options.bytes = options.fixed_bytes;
+  const auto second = check_budget(*file, options);
+  ASSERT_FALSE(second.ok());
 }
 
 Calibration even_calibration(const ModelFile& file) {
@@ -136,8 +177,8 @@ TEST(Budget, IsMetAndTheLossFallsAsItGrows) {
     const auto plan = plan_budget(*file, calibration, options, pool);
     ASSERT_TRUE(plan.ok()) << plan.error().message;
     EXPECT_LE(plan->plan.file_bytes(), options.bytes);
-    EXPECT_LT(plan->predicted_divergence, before) << factor;
-    before = plan->predicted_divergence;
+    EXPECT_LT(plan->summed_damage, before) << factor;
+    before = plan->summed_damage;
   }
   EXPECT_EQ(before, 0);  // room for everything: nothing changes
 }

@@ -9,7 +9,9 @@ namespace checkbit {
 namespace {
 
 /// Pages of code and libraries first touched by loading, evaluating and printing.
-constexpr std::uint64_t kProgramCodeBytes = 4u << 20;
+constexpr std::uint64_t kProgramCodeBytes = 3u << 20;
+/// Source pages of the slab being packed, and of the page cache's folios at its ends.
+constexpr std::uint64_t kLoadSlabBytes = 10u << 20;
 
 std::int64_t widest_of(const Plan& plan) {
   std::int64_t widest = 0;
@@ -61,21 +63,50 @@ std::uint64_t most_activation_bytes(const Plan& plan, std::int64_t batch_tokens)
   return forms.bytes(widest_of(plan), batch_tokens);
 }
 
-RunMemory run_memory(Session& session, const Plan& source, std::uint64_t start_bytes) {
-  const Executor& executor = session.executor();
-  const auto vocabulary = static_cast<std::uint64_t>(session.model().hyperparameters().vocabulary);
+Result<RunMemory> run_memory(Session& session, const Plan& source, std::int64_t context_tokens,
+                             std::uint64_t start_bytes) {
+  const Hyperparameters& h = session.model().hyperparameters();
+  if (context_tokens < 1 || context_tokens > h.context_length) {
+    return fail(ErrorKind::invalid,
+                "{}: a context of {} tokens is not in 1..{}, what the model was trained for",
+                session.file().path(), context_tokens, h.context_length);
+  }
   RunMemory memory;
-  memory.batch_tokens = executor.max_batch();
-  memory.cache_bytes =
-      KvCache::bytes_for(session.model().hyperparameters(), session.context_tokens());
-  const std::uint64_t not_in_run =
-      static_cast<std::uint64_t>(executor.max_logits() - 1) * vocabulary * sizeof(float) +
-      activation_bytes(source, memory.batch_tokens);
-  memory.buffer_bytes = executor.buffer_bytes() - std::min(executor.buffer_bytes(), not_in_run);
-  memory.sampler_bytes = vocabulary * (sizeof(float) + sizeof(TokenId) +
-                                       sizeof(float));  // adjusted logits, candidates
+  memory.batch_tokens = std::min(SessionOptions().batch_tokens, context_tokens);
+  memory.cache_bytes = KvCache::bytes_for(h, context_tokens);
+  CB_TRY(const Executor executor, Executor::create(session.model(), kernels_for(session.isa()),
+                                                   session.pool(), memory.batch_tokens, 1));
+  const auto scores = static_cast<std::uint64_t>(h.heads / h.key_value_heads * context_tokens) *
+                      sizeof(float) * static_cast<std::uint64_t>(session.pool().size());
+  const std::uint64_t activations = activation_bytes(source, memory.batch_tokens);
+  memory.buffer_bytes =
+      executor.buffer_bytes() - std::min(executor.buffer_bytes(), activations) + scores;
+  memory.sampler_bytes =
+      static_cast<std::uint64_t>(h.vocabulary) *
+      (sizeof(float) + sizeof(TokenId) + sizeof(float));  // adjusted logits, candidates
   memory.program_bytes = start_bytes + kProgramCodeBytes;
   return memory;
+}
+
+std::uint64_t beside_weights_bytes(const RunMemory& memory, const Plan& source) {
+  std::uint64_t slab = 0;
+  for (const TensorPlan& t : source.tensors)
+    slab = std::max(slab, std::min(t.file_bytes(), kLoadSlabBytes));
+  return memory.program_bytes +
+         std::max(slab, memory.cache_bytes + memory.buffer_bytes + memory.sampler_bytes +
+                            most_activation_bytes(source, memory.batch_tokens));
+}
+
+std::uint64_t promised_bytes(const RunMemory& memory, const Plan& plan) {
+  std::uint64_t loaded = 0;
+  std::uint64_t loading = 0;
+  for (const TensorPlan& t : plan.tensors) {
+    loaded += t.resident_bytes();
+    loading = std::max(loading, loaded + std::min(t.file_bytes(), kLoadSlabBytes));
+  }
+  const std::uint64_t running = loaded + memory.cache_bytes + memory.buffer_bytes +
+                                memory.sampler_bytes + activation_bytes(plan, memory.batch_tokens);
+  return memory.program_bytes + std::max(loading, running);
 }
 
 }  // namespace checkbit

@@ -1,7 +1,7 @@
 // What `checkbit run` takes in memory beside the weights of a planned file.
 //
 // What: the terms of --fit. Cache at full context, buffers as `run` makes them (one row of logits),
-//   8-bit activations for every group size that the planned formats ask for, sampler, and the
+//   8-bit activations for every form that the planned formats ask for, sampler, and the
 //   program itself: what was resident before any weight was (measured) and the code that only
 //   evaluation touches (kProgramCodeBytes). Row look-ups in the embedding read the file's map and
 //   give it back.
@@ -21,16 +21,20 @@ struct RunMemory {
   std::uint64_t sampler_bytes = 0;
   std::uint64_t program_bytes = 0;
   std::int64_t batch_tokens = 0;
-
-  std::uint64_t fixed_bytes() const {
-    return cache_bytes + buffer_bytes + sampler_bytes + program_bytes;
-  }
 };
 
-/// Of a session of the source at the context wanted; `start_bytes`: resident before any weights.
-RunMemory run_memory(Session& session, const Plan& source, std::uint64_t start_bytes);
+/// Of a run with this context. `session`: of the source, from its map; `start_bytes`: resident in
+/// this process before any weights. Errors: invalid (context), memory.
+Result<RunMemory> run_memory(Session& session, const Plan& source, std::int64_t context_tokens,
+                             std::uint64_t start_bytes);
 
-/// 8-bit activations of a plan: one set of buffers for each group size in it.
+/// The most that a plan of integer formats for this source takes beside its weights.
+std::uint64_t beside_weights_bytes(const RunMemory& memory, const Plan& source);
+
+/// What a run of the planned file takes at most: while it loads or when its context is full.
+std::uint64_t promised_bytes(const RunMemory& memory, const Plan& plan);
+
+/// 8-bit activations of a plan: one set of buffers for each form in it.
 std::uint64_t activation_bytes(const Plan& plan, std::int64_t batch_tokens);
 /// The most that any choice of integer formats asks for.
 std::uint64_t most_activation_bytes(const Plan& plan, std::int64_t batch_tokens);

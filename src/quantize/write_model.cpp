@@ -6,8 +6,8 @@
 #include <filesystem>
 
 #include "base/progress.h"
-#include "file/gguf_writer.h"
 #include "file/metadata_keys.h"
+#include "file/sha256.h"
 
 namespace checkbit {
 namespace {
@@ -126,19 +126,39 @@ GgufHeader planned_header(const ModelFile& source, const Plan& plan, const Recei
   return header;
 }
 
+/// Files that the source consists of.
+std::vector<std::string> part_paths(const ModelFile& source) {
+  const std::size_t count = source.parts().size();
+  if (count < 2) return {source.path()};
+  constexpr std::size_t kSuffix = std::string_view("-00001-of-00001.gguf").size();
+  const std::string stem = source.path().substr(0, source.path().size() - kSuffix);
+  std::vector<std::string> paths;
+  for (std::size_t n = 1; n <= count; ++n)
+    paths.push_back(fmt::format("{}-{:05}-of-{:05}.gguf", stem, n, count));
+  return paths;
+}
+
 }  // namespace
+
+std::string loss_text(double divergence, std::uint64_t tokens) {
+  constexpr std::size_t kDigits = 8;  // of a number that may have any count of them
+  return fmt::format("KL divergence {} nats per token over {} tokens of the calibration text",
+                     fmt::format("{:.6f}", divergence).substr(0, kDigits), tokens);
+}
+
+Result<std::string> source_sha256(const ModelFile& source) {
+  std::string all;
+  for (const std::string& path : part_paths(source)) {
+    CB_TRY(const std::string one, sha256_of_file(path));
+    all += (all.empty() ? "" : " ") + one;
+  }
+  return all;
+}
 
 Status check_output_path(const ModelFile& source, const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code ignored;
-  std::vector<std::string> parts = {source.path()};
-  if (const std::size_t count = source.parts().size(); count > 1) {
-    constexpr std::size_t kSuffix = std::string_view("-00001-of-00001.gguf").size();
-    const std::string stem = source.path().substr(0, source.path().size() - kSuffix);
-    for (std::size_t n = 1; n <= count; ++n)
-      parts.push_back(fmt::format("{}-{:05}-of-{:05}.gguf", stem, n, count));
-  }
-  for (const std::string& part : parts) {
+  for (const std::string& part : part_paths(source)) {
     if (fs::equivalent(part, path, ignored)) {
       return fail(ErrorKind::invalid,
                   "{}: the output would overwrite the source {}; choose another name", path, part);
@@ -154,13 +174,12 @@ Status check_output_path(const ModelFile& source, const std::string& path) {
   return {};
 }
 
-Status write_model(const ModelFile& source, const Plan& plan, const Receipt& receipt,
-                   const Calibration* calibration, const std::string& path, ThreadPool& pool) {
+Result<GgufWriter> write_unnamed(const ModelFile& source, const Plan& plan, const Receipt& receipt,
+                                 const Calibration* calibration, const std::string& path,
+                                 ThreadPool& pool) {
   CB_TRY_STATUS(check_output_path(source, path));
   CB_TRY(GgufWriter writer, GgufWriter::create(path, planned_header(source, plan, receipt)));
-  std::uint64_t elements = 0;
-  for (const TensorPlan& t : plan.tensors) elements += t.source->info.elements();
-  Progress progress("writing", elements, "weights");
+  Progress progress("writing", plan.elements(), "weights");
   for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
     const TensorPlan& t = plan.tensors[i];
     if (t.format == t.source->info.format) {
@@ -169,6 +188,12 @@ Status write_model(const ModelFile& source, const Plan& plan, const Receipt& rec
       CB_TRY_STATUS(write_encoded(t, calibration, i, writer, source, pool, progress));
     }
   }
+  return writer;
+}
+
+Status write_model(const ModelFile& source, const Plan& plan, const Receipt& receipt,
+                   const Calibration* calibration, const std::string& path, ThreadPool& pool) {
+  CB_TRY(GgufWriter writer, write_unnamed(source, plan, receipt, calibration, path, pool));
   return writer.finish();
 }
 

@@ -2,28 +2,39 @@
 //
 // What: decodes rows of the source, checks that they are finite, encodes them on all threads and
 //   appends them; tensors that keep their format are copied. Peak memory is a few slabs whatever
-//   the model's size. The receipt goes into metadata (checkbit.receipt.*).
+//   the model's size. The receipt goes into metadata (checkbit.receipt.*); the loss measured on the
+//   file itself is put in before it gets its name, so no file with a name lacks it.
 // Errors: corrupt (NaN or infinity in a weight: tensor and row), invalid (output is the source),
-// io,
-//   cancelled. On any error the file under the final name is as before.
+//   io, cancelled. On any error the file under the final name is as before.
 // Threads: one call at a time.
 #pragma once
 
 #include <string>
 
 #include "base/thread_pool.h"
+#include "file/gguf_writer.h"
 #include "quantize/calibrate.h"
 #include "quantize/plan.h"
 
 namespace checkbit {
 
 struct Receipt {
-  std::string source_sha256;
+  std::string source_sha256;  ///< of each part, separated by spaces
   std::string command;
-  std::string loss;  ///< "" while it is not measured yet
+  std::string loss;  ///< "" when it is not measured
 };
 
+/// The receipt's sentence on the loss: for given counts of tokens as long for any divergence.
+std::string loss_text(double divergence, std::uint64_t tokens);
+
+Result<std::string> source_sha256(const ModelFile& source);
+
 /// `calibration`, if given, weighs the rounding of each column by its energy.
+/// The file whole, but still without its name: finish() gives it that.
+Result<GgufWriter> write_unnamed(const ModelFile& source, const Plan& plan, const Receipt& receipt,
+                                 const Calibration* calibration, const std::string& path,
+                                 ThreadPool& pool);
+/// The same, finished.
 Status write_model(const ModelFile& source, const Plan& plan, const Receipt& receipt,
                    const Calibration* calibration, const std::string& path, ThreadPool& pool);
 

@@ -119,6 +119,37 @@ TEST_F(WriteModel, TheReceiptIsThereAndAnOldLossIsNot) {
   EXPECT_FALSE(second->metadata().get_string(kKeyReceiptLoss).has_value());
 }
 
+TEST_F(WriteModel, TheLossIsPutInBeforeTheFileHasItsName) {
+  const auto file = ModelFile::open(source_);
+  ASSERT_TRUE(file.ok());
+  const auto plan = plan_recipe(*file, "CB4", true, false);
+  ASSERT_TRUE(plan.ok());
+  Receipt receipt{.source_sha256 = "a", .command = "b", .loss = loss_text(0, 1016)};
+  std::ofstream(path("out.gguf")) << "old";
+  {
+    auto writer = write_unnamed(*file, *plan, receipt, nullptr, path("out.gguf"), pool_);
+    ASSERT_TRUE(writer.ok()) << writer.error().message;
+    EXPECT_TRUE(ModelFile::open(writer->temporary_path()).ok());
+    EXPECT_EQ(fs::file_size(path("out.gguf")), 3u);
+    ASSERT_TRUE(writer->replace_text(kKeyReceiptLoss, loss_text(12.3456789, 1016)).ok());
+    ASSERT_TRUE(writer->finish().ok());
+  }
+  const auto out = ModelFile::open(path("out.gguf"));
+  ASSERT_TRUE(out.ok()) << out.error().message;
+  EXPECT_THAT(std::string(out->metadata().get_string(kKeyReceiptLoss).value_or("")),
+              HasSubstr("KL divergence 12.34567 nats per token over 1016 tokens"));
+  ASSERT_TRUE(write("CB4", path("same.gguf")).ok());
+  const auto same = ModelFile::open(path("same.gguf"));
+  ASSERT_TRUE(same.ok());
+  for (const ModelTensor& t : out->tensors())
+    EXPECT_TRUE(std::ranges::equal(t.bytes, same->find(t.info.name)->bytes)) << t.info.name;
+}
+
+TEST_F(WriteModel, EveryLossIsAsLongAsEveryOther) {
+  for (const double loss : {0.0, 1e-9, 0.25, 9.9999999, 10.0, 123.456, 99999.5})
+    EXPECT_EQ(loss_text(loss, 7).size(), loss_text(0, 7).size()) << loss;
+}
+
 TEST_F(WriteModel, OwnFormatsCanBeQuantizedAgain) {
   ASSERT_TRUE(write("CB3", path("own.gguf")).ok());
   const auto own = ModelFile::open(path("own.gguf"));

@@ -324,7 +324,7 @@ void PackedMatrix::decode_row(std::int64_t row, float* out) const {
 void PackedMatrix::look_up_row(std::int64_t row, float* out) const {
   decode_row(row, out);
   if (!drop_source_) return;
-  constexpr std::size_t kAround = 64u << 10;
+  constexpr std::size_t kAround = 2u << 20;
   const std::size_t row_bytes = tensor_->info.row_bytes();
   const std::size_t at = static_cast<std::size_t>(row) * row_bytes;
   const std::size_t begin = at - std::min(at, kAround);

@@ -86,8 +86,8 @@ class PackedMatrix {
 
   /// One row decoded from the file (embedding look-up): out [columns]. Precondition: row < rows().
   void decode_row(std::int64_t row, float* out) const;
-  /// The same, and gives the file's pages around the row back: one fault maps 64 KiB, so the
-  /// look-ups of one prompt would else leave a small model's whole table resident.
+  /// The same, and gives the file's pages around the row back: one fault maps a whole folio of the
+  /// page cache, up to 2 MiB, so the look-ups of one prompt would else leave the table resident.
   void look_up_row(std::int64_t row, float* out) const;
 
  private:

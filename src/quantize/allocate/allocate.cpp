@@ -5,81 +5,111 @@
 namespace checkbit {
 namespace {
 
-/// Indices of the options on the lower convex hull, from small to large, loss strictly falling.
-std::vector<std::size_t> lower_hull(const AllocationItem& item) {
-  std::vector<std::size_t> order(item.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    if (item[a].bytes != item[b].bytes) return item[a].bytes < item[b].bytes;
-    return item[a].loss != item[b].loss ? item[a].loss < item[b].loss : a < b;
-  });
-  const auto slope = [&](std::size_t a, std::size_t b) {
-    return (item[a].loss - item[b].loss) / static_cast<double>(item[b].bytes - item[a].bytes);
-  };
-  std::vector<std::size_t> hull;
-  for (const std::size_t i : order) {
-    if (!hull.empty() &&
-        (item[i].loss >= item[hull.back()].loss || item[i].bytes == item[hull.back()].bytes))
-      continue;
-    while (hull.size() >= 2 && slope(hull[hull.size() - 2], hull.back()) <= slope(hull.back(), i))
-      hull.pop_back();
-    hull.push_back(i);
-  }
-  return hull;
+constexpr std::size_t kUnits = 32768;
+
+std::uint64_t least_bytes(const AllocationItem& item) {
+  return std::ranges::min_element(item, {}, &AllocationOption::bytes)->bytes;
 }
 
-struct Step {
-  double gain_per_byte;
-  std::size_t item;
-  std::size_t position;  ///< on the hull, after the step
+/// The best choice whose sizes, rounded up to units, come to at most `kUnits`.
+class UnitTable {
+ public:
+  explicit UnitTable(std::uint64_t spare_bytes)
+      : unit_(std::max<std::uint64_t>(1, (spare_bytes + kUnits - 1) / kUnits)),
+        units_(static_cast<std::size_t>(spare_bytes / unit_)),
+        losses_(units_ + 1, 0.0) {}
+
+  void add(const AllocationItem& item) {
+    CB_CHECK(!item.empty() && item.size() < 65536);
+    const std::uint64_t least = least_bytes(item);
+    std::vector<double> losses(units_ + 1);
+    std::vector<std::uint16_t> choices(units_ + 1);
+    std::vector<std::size_t> sizes;
+    for (const AllocationOption& option : item)
+      sizes.push_back(static_cast<std::size_t>((option.bytes - least + unit_ - 1) / unit_));
+    for (std::size_t room = 0; room <= units_; ++room) {
+      double best = -1;
+      for (std::size_t o = 0; o < item.size(); ++o) {
+        if (sizes[o] > room) continue;
+        const double loss = losses_[room - sizes[o]] + item[o].loss;
+        if (best >= 0 && loss >= best) continue;
+        best = loss;
+        choices[room] = static_cast<std::uint16_t>(o);
+      }
+      losses[room] = best;
+    }
+    losses_ = std::move(losses);
+    choices_.push_back(std::move(choices));
+    sizes_.push_back(std::move(sizes));
+  }
+
+  std::vector<std::size_t> chosen() const {
+    std::vector<std::size_t> result(choices_.size());
+    std::size_t room = units_;
+    for (std::size_t i = choices_.size(); i-- > 0;) {
+      result[i] = choices_[i][room];
+      room -= sizes_[i][result[i]];
+    }
+    return result;
+  }
+
+ private:
+  std::uint64_t unit_;
+  std::size_t units_;
+  std::vector<double> losses_;                       ///< [units + 1]: least sum within that room
+  std::vector<std::vector<std::uint16_t>> choices_;  ///< [items][units + 1]
+  std::vector<std::vector<std::size_t>> sizes_;      ///< [items][options], in units
 };
+
+/// Spends what rounding up left over, the largest fall of the loss first.
+void spend_rest(const std::vector<AllocationItem>& items, std::uint64_t rest,
+                std::vector<std::size_t>& chosen) {
+  while (true) {
+    double best_gain = 0;
+    std::size_t best_item = 0;
+    std::size_t best_option = 0;
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      const AllocationOption& now = items[i][chosen[i]];
+      for (std::size_t o = 0; o < items[i].size(); ++o) {
+        if (items[i][o].bytes > now.bytes + rest || now.loss - items[i][o].loss <= best_gain)
+          continue;
+        best_gain = now.loss - items[i][o].loss;
+        best_item = i;
+        best_option = o;
+      }
+    }
+    if (best_gain <= 0) return;
+    rest += items[best_item][chosen[best_item]].bytes;
+    rest -= items[best_item][best_option].bytes;
+    chosen[best_item] = best_option;
+  }
+}
 
 }  // namespace
 
 std::uint64_t smallest_bytes(const std::vector<AllocationItem>& items) {
   std::uint64_t total = 0;
-  for (const AllocationItem& item : items) {
-    total += std::ranges::min_element(item, {}, &AllocationOption::bytes)->bytes;
-  }
+  for (const AllocationItem& item : items) total += least_bytes(item);
   return total;
 }
 
 Result<std::vector<std::size_t>> allocate(const std::vector<AllocationItem>& items,
                                           std::uint64_t budget_bytes) {
-  std::vector<std::vector<std::size_t>> hulls;
-  std::vector<std::size_t> position(items.size(), 0);
-  std::vector<Step> steps;
-  std::uint64_t used = 0;
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    CB_CHECK(!items[i].empty());
-    hulls.push_back(lower_hull(items[i]));
-    used += items[i][hulls[i][0]].bytes;
-    for (std::size_t p = 1; p < hulls[i].size(); ++p) {
-      const AllocationOption& from = items[i][hulls[i][p - 1]];
-      const AllocationOption& to = items[i][hulls[i][p]];
-      steps.push_back({(from.loss - to.loss) / static_cast<double>(to.bytes - from.bytes), i, p});
-    }
-  }
-  if (used > budget_bytes) {
-    return fail(ErrorKind::budget, "the smallest possible is {} bytes, the budget {}", used,
+  const std::uint64_t smallest = smallest_bytes(items);
+  if (smallest > budget_bytes) {
+    return fail(ErrorKind::budget, "the smallest possible is {} bytes, the budget {}", smallest,
                 budget_bytes);
   }
-  // Along a convex hull the gains fall, so taking the best steps first is the Lagrangian sweep; a
-  // step that no longer fits is skipped, and with it the later ones of that item.
-  std::stable_sort(steps.begin(), steps.end(),
-                   [](const Step& a, const Step& b) { return a.gain_per_byte > b.gain_per_byte; });
-  for (const Step& step : steps) {
-    if (position[step.item] + 1 != step.position) continue;
-    const AllocationItem& item = items[step.item];
-    const std::vector<std::size_t>& hull = hulls[step.item];
-    const std::uint64_t more =
-        item[hull[step.position]].bytes - item[hull[step.position - 1]].bytes;
-    if (used + more > budget_bytes) continue;
-    used += more;
-    position[step.item] = step.position;
-  }
-  std::vector<std::size_t> chosen;
-  for (std::size_t i = 0; i < items.size(); ++i) chosen.push_back(hulls[i][position[i]]);
+  std::uint64_t most = 0;
+  for (const AllocationItem& item : items)
+    most += std::ranges::max_element(item, {}, &AllocationOption::bytes)->bytes;
+  UnitTable table(std::min(budget_bytes, most) - smallest);
+  for (const AllocationItem& item : items) table.add(item);
+  std::vector<std::size_t> chosen = table.chosen();
+  std::uint64_t used = 0;
+  for (std::size_t i = 0; i < items.size(); ++i) used += items[i][chosen[i]].bytes;
+  CB_CHECK(used <= budget_bytes);
+  spend_rest(items, budget_bytes - used, chosen);
   return chosen;
 }
 

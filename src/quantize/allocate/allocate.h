@@ -1,11 +1,13 @@
 // Choosing one option per item under a budget.
 //
 // What: every item (a tensor) has options with a size and a loss; the choice minimises the sum of
-//   losses with the sum of sizes within the budget. Solved by Lagrangian relaxation over each
-//   item's lower convex hull, then by spending what is left on the best remaining steps. Within one
-//   hull step of the optimum; deterministic.
+//   losses with the sum of sizes within the budget. Dynamic programming over the bytes beyond the
+//   smallest choice, counted in 1/32768 of them, so that one large tensor among small ones does
+//   not strand bytes; sizes are rounded up to that unit and what is left over is spent on the best
+//   single changes. The optimum when a unit is one byte, and within items/32768 of the spare bytes
+//   of it else; deterministic.
 // Errors: budget, when even the smallest options do not fit.
-// Reference: H. Everett, "Generalized Lagrange Multiplier Method", 1963.
+// Cost: items x options x 32768 steps, 2 bytes per item and unit.
 // Threads: pure function.
 #pragma once
 
@@ -23,7 +25,7 @@ struct AllocationOption {
 
 using AllocationItem = std::vector<AllocationOption>;
 
-/// The index of the option for each item. Precondition: no item is empty.
+/// The index of the option for each item. Preconditions: no item is empty or has 65536 options.
 Result<std::vector<std::size_t>> allocate(const std::vector<AllocationItem>& items,
                                           std::uint64_t budget_bytes);
 

@@ -1,0 +1,88 @@
+#include "cli/quantize_job.h"
+
+#include "base/resident_memory.h"
+#include "cli/read_input.h"
+#include "file/pull.h"
+#include "quantize/calibration_text.h"
+#include "quantize/run_memory.h"
+#include "quantize/write_model.h"
+
+namespace checkbit {
+namespace {
+
+Result<QuantizePlan> plan_for_budget(const BudgetOptions& budget, QuantizeJob& job) {
+  CB_TRY_STATUS(check_budget(job.source(), budget));
+  QuantizePlan planned;
+  CB_TRY(planned.plan, plan_copy(job.source()));
+  const std::uint64_t own_bytes = budget.kind == BudgetKind::packed_bytes
+                                      ? planned.plan.resident_bytes()
+                                      : planned.plan.file_bytes();
+  if (own_bytes + budget.fixed_bytes <= budget.bytes) return planned;  // nothing to choose
+  CB_TRY(Calibrator calibrator,
+         Calibrator::create(job.session.model(), kernels_for(job.session.isa()), job.session.pool(),
+                            job.text));
+  CB_TRY(planned.calibration, calibrator.measure());
+  CB_TRY(BudgetPlan plan,
+         plan_budget(job.source(), *planned.calibration, budget, job.session.pool()));
+  CB_TRY(planned.predicted, calibrator.divergence(plan.noise));
+  planned.plan = std::move(plan.plan);
+  return planned;
+}
+
+Result<QuantizePlan> plan_to_fit(const Arguments& arguments, QuantizeJob& job) {
+  CB_TRY(const Plan source, plan_copy(job.source()));
+  CB_TRY(const RunMemory memory,
+         run_memory(job.session, source, arguments.integer("--context"), job.start_bytes));
+  const BudgetOptions budget = {.kind = BudgetKind::packed_bytes,
+                                .bytes = arguments.bytes("--fit"),
+                                .fixed_bytes = beside_weights_bytes(memory, source),
+                                .standard_only = arguments.has("--portable")};
+  CB_TRY(QuantizePlan planned, plan_for_budget(budget, job));
+  planned.promised_bytes = promised_bytes(memory, planned.plan);
+  return planned;
+}
+
+}  // namespace
+
+SessionOptions mapped_session_options(const Console& console) {
+  SessionOptions options;
+  options.threads = console.threads;
+  options.repack = false;
+  options.batch_tokens = kLossWindow / 2;  // a window's context is one pass
+  options.max_logits = kLossChunk;
+  return options;
+}
+
+Result<QuantizeJob> open_quantize_job(const Arguments& arguments, Console& console) {
+  CB_TRY(const std::string path, resolve_model(arguments.text("MODEL")));
+  CB_TRY(Session session, Session::open(path, mapped_session_options(console)));
+  CB_TRY_STATUS(check_output_path(session.file(), arguments.text("--output")));
+  std::string text = kCalibrationText;
+  if (arguments.has("--calibration")) {
+    CB_TRY(text, read_text_input(arguments.text("--calibration"), console));
+  }
+  const std::uint64_t vector_bytes = session.model().packed_bytes();
+  const std::uint64_t start_bytes =
+      resident_bytes() - std::min(resident_bytes(), vector_bytes + text.size());
+  std::vector<TokenId> tokens = session.tokenizer().encode(text);
+  return QuantizeJob{std::move(session), arguments.text("--output"), start_bytes,
+                     std::move(tokens)};
+}
+
+Result<QuantizePlan> make_quantize_plan(const Arguments& arguments, QuantizeJob& job) {
+  if (arguments.has("--fit")) return plan_to_fit(arguments, job);
+  if (arguments.has("--bpw")) {
+    std::uint64_t elements = 0;
+    for (const ModelTensor& t : job.source().tensors()) elements += t.info.elements();
+    return plan_for_budget({.bytes = static_cast<std::uint64_t>(arguments.number("--bpw") / 8.0 *
+                                                                static_cast<double>(elements)),
+                            .standard_only = arguments.has("--portable")},
+                           job);
+  }
+  QuantizePlan planned;
+  CB_TRY(planned.plan, plan_recipe(job.source(), arguments.text("--type"), arguments.has("--pure"),
+                                   arguments.has("--force")));
+  return planned;
+}
+
+}  // namespace checkbit

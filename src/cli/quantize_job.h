@@ -1,0 +1,47 @@
+// What `checkbit quantize` works on, and how it comes to a plan.
+//
+// What: the source is opened once, as a session that reads its weights from the map: tokenizer,
+//   calibration, planning and the loss measured afterwards share it, so no model is ever held in
+//   memory.
+// Errors: those of the library. Threads: one.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "quantize/budget.h"
+#include "quantize/plan.h"
+#include "run/session.h"
+
+namespace checkbit {
+
+struct QuantizeJob {
+  Session session;
+  std::string output;
+  std::uint64_t start_bytes = 0;  ///< resident before any weights: program, tokenizer, header
+  std::vector<TokenId> text;      ///< calibration text
+
+  const ModelFile& source() const { return session.file(); }
+};
+
+Result<QuantizeJob> open_quantize_job(const Arguments& arguments, Console& console);
+
+struct QuantizePlan {
+  Plan plan;
+  std::optional<Calibration> calibration;
+  std::optional<double> predicted;              ///< nats per token
+  std::optional<std::uint64_t> promised_bytes;  ///< of --fit: what a run takes at most
+};
+
+Result<QuantizePlan> make_quantize_plan(const Arguments& arguments, QuantizeJob& job);
+
+/// How the loss is measured: in windows of this many tokens, so many rows of logits at a time.
+inline constexpr std::int64_t kLossWindow = 256;
+inline constexpr std::int64_t kLossChunk = 64;
+
+/// From the map: a model that takes next to no memory.
+SessionOptions mapped_session_options(const Console& console);
+
+}  // namespace checkbit
