@@ -10,7 +10,7 @@ export CHECKBIT_NO_SETUP
 
 MODELS := smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b
 
-.PHONY: build setup demo model models test asan tsan clang fuzz check-oracles bench-run bench-kernels \
+.PHONY: build setup demo model models test asan tsan clang fuzz check-oracles bench-run bench-types bench-kernels \
   performance-docs reference format install clean help
 
 build: setup ## build build/release/checkbit (the default)
@@ -55,6 +55,12 @@ check-oracles: models ## compare with gguf, numpy, jinja2, llama.cpp (built once
 bench-run: models ## speed beside llama.cpp (built once) and, given IK_LLAMA=FOLDER, ik_llama.cpp; BENCH=FLAGS
 	@peer=$$(tools/peer) && avx2=$$(tools/peer --avx2) && CHECKBIT_PEER=$$peer CHECKBIT_PEER_AVX2=$$avx2 \
 	  $(if $(IK_LLAMA),IK_LLAMA=$(IK_LLAMA)) python3 bench/bench_run.py $(BENCH)
+
+bench-types: model ## the same for every tensor type, in the layer shape of the 1.5B model
+	@python=$$(tools/oracle_venv) && peer=$$(tools/peer) && \
+	  types=$$($$python bench/type_models.py $${CHECKBIT_HOME:-$${XDG_CACHE_HOME:-$$HOME/.cache}/checkbit}/types) && \
+	  CHECKBIT_PEER=$$peer $(if $(IK_LLAMA),IK_LLAMA=$(IK_LLAMA)) python3 bench/bench_run.py \
+	  --measures speed --rounds 3 -o out/bench/types.json --models $$types $(BENCH)
 
 performance-docs: ## docs/performance.md and its pictures from what bench-run measured
 	@python3 bench/performance_docs.py

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from programs import DEEP_GENERATION, GENERATION, PEAK, PROMPT, SHARE, START
 
+TYPE_PREFIX = "type-"  # models of type_models.py
 SMALLEST, LARGEST = "smollm2-135m", "qwen2.5-coder-1.5b"
 BANDWIDTH_GOAL, SMALLEST_RATIO_GOAL = 0.92, 1.8
 PROMPT_GOAL, AVX2_GOAL, DEPTH_GOAL = 2.0, 1.2, 1.5
@@ -113,6 +114,15 @@ def memory(figures):
     return Verdict(beyond <= MEMORY_MARGIN_BYTES, f"{beyond / 1e6:+.0f} MB beyond weights and cache")
 
 
+def no_slower(figures):
+    """Prompt and generation of a type, both."""
+    ratios = [figures.ratio(name) for name in (PROMPT, GENERATION)]
+    if None in ratios:
+        return None
+    words = f"prompt {words_of(ratios[0])}, generation {words_of(ratios[1])}"
+    return Verdict(min(ratio.median for ratio in ratios) >= 1, words)
+
+
 BARS = (
     ("generation", "92 % of the bandwidth and faster than every peer; 135M: or 1.8 times", generation),
     ("prompt of 512", "2 times the best peer", at_least(PROMPT, PROMPT_GOAL)),
@@ -123,7 +133,11 @@ BARS = (
 )
 
 
+TYPE_BARS = (("one type", "no slower than the best peer", no_slower),)
+
+
 def judge(figures):
     """(bar, goal, verdict) of every bar that was measured for a model."""
-    found = [(name, goal, bar(figures)) for name, goal, bar in BARS]
+    bars = TYPE_BARS if figures.model.startswith(TYPE_PREFIX) else BARS
+    found = [(name, goal, bar(figures)) for name, goal, bar in bars]
     return [row for row in found if row[2] is not None]

@@ -58,6 +58,11 @@ def model_path(name):
     return path
 
 
+def short_name(model):
+    """Without folder and ending."""
+    return os.path.basename(model).removesuffix(".gguf")
+
+
 def plan(options):
     """(model, label, measure, round, call) of everything to run, in order."""
     ours = [programs.Checkbit(options.checkbit, options.threads)]
@@ -127,11 +132,12 @@ def run_all(calls, prefix):
             for name, value in figures.items()
             if programs.UNITS[name]
         )
-        print(f"[{clock(elapsed)}, about {left} left] {model} {measure} {number + 1} {label}: {shown}",
+        print(f"[{clock(elapsed)}, about {left} left] {short_name(model)} {measure} {number + 1} {label}: {shown}",
               file=sys.stderr, flush=True)  # fmt: skip
         for name, value in figures.items():
-            values.setdefault((model, label, name), []).append(value)
-            commands[model, label, name] = call.text()
+            key = (short_name(model), label, name)
+            values.setdefault(key, []).append(value)
+            commands[key] = call.text()
     return values, commands, failures
 
 
@@ -230,10 +236,11 @@ def main():
     verdicts, environment = [], {}
     for model in options.models:
         planned, environment = planned_bytes(options, model)
-        own = {key[1:]: rounds for key, rounds in values.items() if key[0] == model}
-        figures = bars.Figures(model, own, OURS, peers, planned)
+        name = short_name(model)
+        own = {key[1:]: rounds for key, rounds in values.items() if key[0] == name}
+        figures = bars.Figures(name, own, OURS, peers, planned)
         print_model(figures)
-        verdicts += [(model, *row) for row in bars.judge(figures)]
+        verdicts += [(name, *row) for row in bars.judge(figures)]
     print("\nBars")
     for model, bar, goal, verdict in verdicts:
         print(f"  {'holds ' if verdict.holds else 'MISSED'}  {model}, {bar}: {verdict.words}; goal: {goal}")

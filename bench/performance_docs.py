@@ -11,6 +11,7 @@ import statistics
 
 import programs
 import roofline
+from bars import TYPE_PREFIX
 from bench_run import REPOSITORY, ROWS, spread
 from programs import (
     BANDWIDTH,
@@ -140,9 +141,30 @@ def document(results, pictures):
         yield "```"
 
 
+def type_lines(path):
+    """The table of one model per type, where bench-types has been run."""
+    if not os.path.exists(path):
+        return
+    results = Results(path)
+    yield ""
+    yield "## Every type, in the layer shape of the 1.5B model"
+    yield ""
+    yield "Random weights in six layers of that shape (`make bench-types`); tokens per second, and the ratio to the best peer."
+    yield ""
+    yield "| type | prompt of 512 | ratio | generation | ratio |"
+    yield "|---|---:|---:|---:|---:|"
+    for model in results.models:
+        cells = [model.removeprefix(TYPE_PREFIX)]
+        for name in (PROMPT, GENERATION):
+            record, ratio = results.records.get((model, OURS, name)), results.ratio(model, name)
+            cells += [spread(record["rounds"], 1) if record else "", f"{ratio:.2f}" if ratio else ""]
+        yield "| " + " | ".join(cells) + " |"
+
+
 def main():
     """Command line."""
-    default = os.path.join(REPOSITORY, "out", "bench", "results.json")
+    folder = os.path.join(REPOSITORY, "out", "bench")
+    default = os.path.join(folder, "results.json")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", nargs="?", default=default)
     parser.add_argument("-o", "--output", default=DOCUMENT, help="the page; pictures go to images/ beside it")
@@ -157,7 +179,8 @@ def main():
             with open(os.path.join(images, f"roofline-{model}.svg"), "w", encoding="utf-8") as file:
                 file.write(drawn)
     with open(options.output, "w", encoding="utf-8") as file:
-        file.write("\n".join(document(results, pictures)) + "\n")
+        lines = [*document(results, pictures), *type_lines(os.path.join(folder, "types.json"))]
+        file.write("\n".join(lines) + "\n")
     print(options.output)
 
 
