@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
 
+#include "base/atomic_file.h"
 #include "cli/command.h"
 #include "cli/engine_flags.h"
+#include "cli/profile_table.h"
 #include "cli/speed_measurement.h"
 #include "report/render.h"
 
@@ -34,6 +37,11 @@ Record median_record(const Console& console, std::string name, std::vector<doubl
   return record;
 }
 
+double value_of(const std::vector<Record>& records, std::string_view name) {
+  const auto found = std::ranges::find(records, name, &Record::name);
+  return found == records.end() ? 0 : found->value;
+}
+
 Status run(const Arguments& arguments, Console& console) {
   const SpeedPlan plan = {.prompt_tokens = arguments.integer("--prompt-tokens"),
                           .generated_tokens = arguments.integer("--tokens"),
@@ -57,13 +65,26 @@ Status run(const Arguments& arguments, Console& console) {
   }
   records.push_back(
       make_record(console, "integer_peak", measure_integer_peak(session), "products/s"));
-  const nlohmann::ordered_json extra = {
-      {"model", model_name(session.file().path())},
-      {"threads", session.pool().size()},
-      {"isa", to_string(session.isa())},
-      {"bytes_per_token", bytes_per_token(session.model())},
-      {"products_per_token", products_per_token(session.model())}};
+  std::optional<Profiles> profiles;
+  if (arguments.has("--profile") || arguments.has("--trace")) {
+    CB_TRY(profiles, measure_profiles(session, plan));
+  }
+  if (arguments.has("--trace")) {
+    CB_TRY_STATUS(write_file_atomically(
+        arguments.text("--trace"), profiles->generation.trace(model_name(session.file().path()))));
+  }
+  nlohmann::ordered_json extra = {{"model", model_name(session.file().path())},
+                                  {"threads", session.pool().size()},
+                                  {"isa", to_string(session.isa())},
+                                  {"bytes_per_token", bytes_per_token(session.model())},
+                                  {"products_per_token", products_per_token(session.model())}};
+  const SpeedLimits limits = {.bandwidth = value_of(records, "read_bandwidth"),
+                              .integer_peak = value_of(records, "integer_peak")};
   if (arguments.has("--json")) {
+    if (profiles) {
+      extra["profile"] = {{"prompt", profile_json(profiles->prompt)},
+                          {"generation", profile_json(profiles->generation)}};
+    }
     console.out << render_json(records, describe_environment(), extra);
     return {};
   }
@@ -75,6 +96,10 @@ Status run(const Arguments& arguments, Console& console) {
   console.out << render_table(records,
                               {.width = static_cast<std::size_t>(console.out_terminal.width),
                                .colour = console.out_terminal.colour});
+  if (!arguments.has("--profile")) return {};
+  if (plan.prompt_tokens > 0)
+    console.out << profile_table("Prompt", profiles->prompt, plan.prompt_tokens, limits);
+  console.out << profile_table("Generation", profiles->generation, plan.generated_tokens, limits);
   return {};
 }
 
@@ -98,34 +123,41 @@ const Command bench_command = {
     .positionals = {{.name = "MODEL",
                      .kind = ValueKind::model,
                      .help = "a GGUF file or a pulled name"}},
-    .flags = with_engine_flags({{.name = "--prompt-tokens",
-                                 .kind = ValueKind::integer,
-                                 .value_name = "N",
-                                 .help = "length of the prompt; 0: none",
-                                 .default_value = "512",
-                                 .minimum = 0},
-                                {.name = "--tokens",
-                                 .short_name = 'n',
-                                 .kind = ValueKind::integer,
-                                 .value_name = "N",
-                                 .help = "tokens to generate",
-                                 .default_value = "64",
-                                 .minimum = 1},
-                                {.name = "--depth",
-                                 .kind = ValueKind::integer,
-                                 .value_name = "N",
-                                 .help = "tokens already in the context",
-                                 .default_value = "0",
-                                 .minimum = 0},
-                                {.name = "--runs",
-                                 .kind = ValueKind::integer,
-                                 .value_name = "N",
-                                 .help = "runs that count",
-                                 .default_value = "6",
-                                 .minimum = 1},
-                                kJsonFlag}),
+    .flags = with_engine_flags(
+        {{.name = "--prompt-tokens",
+          .kind = ValueKind::integer,
+          .value_name = "N",
+          .help = "length of the prompt; 0: none",
+          .default_value = "512",
+          .minimum = 0},
+         {.name = "--tokens",
+          .short_name = 'n',
+          .kind = ValueKind::integer,
+          .value_name = "N",
+          .help = "tokens to generate",
+          .default_value = "64",
+          .minimum = 1},
+         {.name = "--depth",
+          .kind = ValueKind::integer,
+          .value_name = "N",
+          .help = "tokens already in the context",
+          .default_value = "0",
+          .minimum = 0},
+         {.name = "--runs",
+          .kind = ValueKind::integer,
+          .value_name = "N",
+          .help = "runs that count",
+          .default_value = "6",
+          .minimum = 1},
+         {.name = "--profile", .help = "also print where the time of a token goes"},
+         {.name = "--trace",
+          .kind = ValueKind::path,
+          .value_name = "FILE",
+          .help = "write a timeline of generation for ui.perfetto.dev"},
+         kJsonFlag}),
     .examples = {{.command = "checkbit bench smollm2-135m"},
                  {.command = "checkbit bench smollm2-135m --threads 1 --json"},
+                 {.command = "checkbit bench smollm2-135m --profile --trace trace.json"},
                  {.command = "checkbit bench smollm2-135m --depth 8000 --prompt-tokens 0"}},
     .run = run};
 

@@ -47,6 +47,8 @@ Result<Generation> generate_from(Session& session, std::int64_t depth, std::int6
   return generate(session, some_tokens(session, 1), options);
 }
 
+Status ignore_row(std::size_t, std::span<const float>) { return {}; }
+
 }  // namespace
 
 std::int64_t context_tokens(const SpeedPlan& plan) {
@@ -77,6 +79,30 @@ Result<Speeds> measure_speeds(Session& session, const SpeedPlan& plan) {
                                 written.generation_seconds);
   }
   return speeds;
+}
+
+Result<Profiles> measure_profiles(Session& session, const SpeedPlan& plan) {
+  Profiles profiles{StepProfiler(session.model()), StepProfiler(session.model())};
+  const auto observed = [&](StepProfiler& profiler, auto&& work) -> Status {
+    session.executor().add_observer(&profiler);
+    const Status done = work();
+    session.executor().clear_observers();
+    return done;
+  };
+  if (plan.prompt_tokens > 0) {
+    CB_TRY_STATUS(fill_context(session, plan.depth_tokens));
+    CB_TRY_STATUS(observed(profiles.prompt, [&] {
+      return session.evaluate(some_tokens(session, plan.prompt_tokens), Logits::last, ignore_row);
+    }));
+  }
+  CB_TRY_STATUS(fill_context(session, plan.depth_tokens));
+  const auto generate_all = [&]() -> Status {
+    for (std::int64_t i = 0; i < plan.generated_tokens; ++i)
+      CB_TRY_STATUS(session.evaluate(some_tokens(session, 1), Logits::last, ignore_row));
+    return {};
+  };
+  CB_TRY_STATUS(observed(profiles.generation, generate_all));
+  return profiles;
 }
 
 std::int64_t bytes_per_token(const Model& model) {

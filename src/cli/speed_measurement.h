@@ -12,6 +12,7 @@
 
 #include <vector>
 
+#include "arch/step_profiler.h"
 #include "run/session.h"
 
 namespace checkbit {
@@ -50,5 +51,12 @@ struct ReadShares {
 };
 /// From a context of `depth_tokens`, which must still be there (after measure_speeds).
 Result<ReadShares> measure_read_shares(Session& session, std::int64_t depth_tokens);
+
+/// One prompt and then `generated_tokens` tokens under a profiler each.
+struct Profiles {
+  StepProfiler prompt;
+  StepProfiler generation;
+};
+Result<Profiles> measure_profiles(Session& session, const SpeedPlan& plan);
 
 }  // namespace checkbit

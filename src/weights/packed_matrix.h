@@ -70,6 +70,8 @@ class PackedMatrix {
     return packed_ == nullptr ? 0 : panel_bytes_ * static_cast<std::size_t>(panels());
   }
   std::string_view path() const;
+  /// The product line that multiplies with it ("k32_b4_min"), or "float".
+  std::string_view kernel_name() const { return integer_ ? product_line(kind_).name : "float"; }
   /// True when products take 8-bit activations of activation_form().
   bool quantizes() const { return integer_; }
   ActivationForm activation_form() const { return checkbit::activation_form(form_); }
