@@ -321,15 +321,8 @@ void PackedMatrix::decode_row(std::int64_t row, float* out) const {
   format.decode(source, static_cast<std::size_t>(columns_ / format.block_elements), out);
 }
 
-void PackedMatrix::look_up_row(std::int64_t row, float* out) const {
-  decode_row(row, out);
-  if (!drop_source_) return;
-  constexpr std::size_t kAround = 2u << 20;
-  const std::size_t row_bytes = tensor_->info.row_bytes();
-  const std::size_t at = static_cast<std::size_t>(row) * row_bytes;
-  const std::size_t begin = at - std::min(at, kAround);
-  const std::size_t end = std::min(at + row_bytes + kAround, tensor_->bytes.size());
-  drop_source_(tensor_->bytes.subspan(begin, end - begin));
+void PackedMatrix::drop_source() const {
+  if (drop_source_) drop_source_(tensor_->bytes);
 }
 
 }  // namespace checkbit

@@ -88,9 +88,8 @@ class PackedMatrix {
 
   /// One row decoded from the file (embedding look-up): out [columns]. Precondition: row < rows().
   void decode_row(std::int64_t row, float* out) const;
-  /// The same, and gives the file's pages around the row back: one fault maps a whole folio of the
-  /// page cache, up to 2 MiB, so the look-ups of one prompt would else leave the table resident.
-  void look_up_row(std::int64_t row, float* out) const;
+  /// Gives the file's pages of the tensor back; they are read again when a row is.
+  void drop_source() const;
 
  private:
   void choose_path(const Format& format, ActivationMode activations);
