@@ -55,7 +55,7 @@ void Executor::run_step(const Step& step, std::int64_t layer) {
 /// Rows are decoded from the file's map. One fault there maps 64 KiB, so pages are given back now and
 /// then: the look-ups of one prompt would else leave a small model's whole table resident.
 void Executor::embed(const Step& step) {
-  constexpr std::int64_t kLookUpsKept = 32;
+  constexpr std::int64_t kLookUpsKept = 8;
   const PackedMatrix* table = model_->matrix(step.weight);
   const Buffer& out = buffers_[static_cast<int>(step.out)];
   for (std::int64_t begin = 0; begin < n_tokens_; begin += kLookUpsKept) {
