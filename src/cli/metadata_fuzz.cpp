@@ -1,5 +1,5 @@
-// Fuzz target: metadata of any file, as `inspect` prints it in text and JSON, and the configuration
-// and tokenizer that are read from it.
+// Fuzz target: metadata of any file, as `inspect` prints it in text and JSON, and the
+// configuration, tokenizer and chat template that are read from it.
 
 #include <cstdint>
 #include <cstdlib>
@@ -9,6 +9,8 @@
 #include "cli/inspected_model.h"
 #include "file/gguf.h"
 #include "report/text.h"
+#include "run/chat_template.h"
+#include "run/tokenizer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace checkbit;
@@ -22,5 +24,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string json = metadata_json(header->metadata, 16).dump();
   if (nlohmann::json::parse(json, nullptr, false).is_discarded()) std::abort();
   (void)read_config(header->metadata);
+  (void)Tokenizer::create(header->metadata);
+  if (const auto source = header->metadata.get_string("tokenizer.chat_template")) {
+    (void)ChatTemplate::parse(*source);
+  }
   return 0;
 }

@@ -2,10 +2,13 @@
 """Writes small GGUF files as seeds for the fuzz targets that read them: make_gguf_seeds.py FOLDER"""
 
 import pathlib
+import struct
 import sys
 
 import gguf
 import numpy as np
+
+TINY_MODELS = pathlib.Path(__file__).resolve().parent.parent / "data" / "tiny"
 
 
 def seed(path, alignment=None, tensors=(), own=False, version=3):
@@ -38,6 +41,16 @@ def seed(path, alignment=None, tensors=(), own=False, version=3):
     writer.close()
 
 
+def metadata_of_model(path, model, with_tokenizer):
+    """The metadata of a model, byte for byte, without its tensors."""
+    entries = [field for field in gguf.GGUFReader(model).fields.values()
+               if not field.name.startswith("GGUF.")
+               and (with_tokenizer or not field.name.startswith("tokenizer."))]
+    body = b"".join(part.tobytes() for field in entries for part in field.parts)
+    header = b"GGUF" + struct.pack("<IQQ", 3, 0, len(entries))
+    path.write_bytes(header + body + bytes(-(len(header) + len(body)) % 32))
+
+
 def write_seeds(folder):
     folder.mkdir(parents=True, exist_ok=True)
     quants = gguf.GGMLQuantizationType
@@ -46,6 +59,10 @@ def write_seeds(folder):
     seed(folder / "aligned.gguf", alignment=64, tensors=[("w", (2, 32), quants.Q8_0)])
     seed(folder / "types.gguf", tensors=[("a", (3, 5), None), ("b", (2, 32), quants.Q4_0),
                                          ("c", (1, 64), quants.BF16), ("d", (1, 2, 3, 4), None)])
+    # Every family with all its keys: the fuzzer would not find those by itself.
+    for model in sorted(TINY_MODELS.glob("*.gguf")):
+        metadata_of_model(folder / f"{model.stem}-config.gguf", model, with_tokenizer=False)
+        metadata_of_model(folder / f"{model.stem}-all.gguf", model, with_tokenizer=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes seeds for the fuzz targets, a folder for each: make_seeds.py FOLDER
+"""Writes seeds for the fuzz targets, a folder for each, and TARGET.dict beside it where a target has
+words that chance does not spell: make_seeds.py FOLDER
 
 Templates come from the goldens of the template tests, GGUF files from the gguf package; without
 that package there are none of those, and a line says so.
@@ -8,22 +9,45 @@ that package there are none of those, and a line says so.
 import hashlib
 import json
 import pathlib
+import re
 import sys
 
-DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+DATA = ROOT / "tests" / "data"
+KEYWORDS = """{{ }} {% %} {# #} {%- -%} {{- -}} and block break call continue elif else endcall endfilter
+endfor endif endmacro endraw endset filter for generation if in is loop macro namespace none not or
+raw recursive set true false == != >= // ** ~ messages""".split()
 
 
 def template_seeds(folder):
     golden = json.loads((DATA / "template_golden.json").read_text())
     folder.mkdir(parents=True, exist_ok=True)
-    for case in golden["models"] + golden["features"]:
-        source = case["source"].encode()
-        (folder / hashlib.sha256(source).hexdigest()[:16]).write_bytes(source)
+    sources = [case["source"] for case in golden["models"] + golden["features"]]
+    # The target takes a template, or a template, a zero byte and the variables as JSON.
+    pairs = [(case["source"], variables) for case in golden["models"]
+             for variables in golden["cases"].values()]
+    pairs += [(case["source"], golden["variables"]) for case in golden["features"]]
+    sources += [source + "\0" + json.dumps(variables) for source, variables in pairs]
+    for source in sources:
+        seed = source.encode()
+        (folder / hashlib.sha256(seed).hexdigest()[:16]).write_bytes(seed)
+
+
+def template_words(path):
+    """The words of the language: what its lists name."""
+    words = set(KEYWORDS)
+    for name in ("filters", "functions", "methods", "tests"):
+        text = (ROOT / "src" / "run" / "jinja" / f"{name}.def").read_text()
+        words.update(re.findall(r'^CHECKBIT_\w+\((?:\w+, )?"([^"]+)"', text, re.MULTILINE))
+        words.update(name + "=" for names in re.findall(r', "([^"]*)"\)$', text, re.MULTILINE)
+                     for name in re.findall(r"(\w+)=", names))
+    path.write_text("".join(f'"{word}"\n' for word in sorted(words)))
 
 
 def main():
     folder = pathlib.Path(sys.argv[1])
     template_seeds(folder / "chat_template_fuzz")
+    template_words(folder / "chat_template_fuzz.dict")
     try:
         import make_gguf_seeds
     except ImportError as error:
