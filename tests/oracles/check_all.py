@@ -19,14 +19,14 @@ from common import Result
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 # Minutes on two cores, whole and short; only for the estimate of the time left.
 MINUTES = {
-    "encode": (1, 1),
+    "encode": (2, 1),
     "formats": (5, 1),
     "forward": (9, 3),
     "gguf": (0.2, 0.2),
     "memory": (3, 1),
     "mixes": (0.3, 0.3),
     "peer_forward": (3, 1),
-    "perplexity": (20, 3),
+    "perplexity": (12, 2),
     "quantize": (4, 2),
     "templates": (2, 2),
     "tokenizers": (3, 2),

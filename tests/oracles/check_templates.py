@@ -14,6 +14,7 @@ each difference to standard error.
 import concurrent.futures
 import datetime
 import difflib
+import functools
 import json
 import os
 import pathlib
@@ -69,10 +70,16 @@ def environment():
     return env
 
 
+@functools.lru_cache(maxsize=4)  # cases of one template follow each other
+def compiled(source):
+    """A template of an environment of its own."""
+    return environment().from_string(source)
+
+
 def expected(source, variables):
     """(text, None) or (None, error)."""
     try:
-        return environment().from_string(source).render(**variables), None
+        return compiled(source).render(**variables), None
     except Exception as error:  # whatever a template can make Python raise
         return None, f"{type(error).__name__}: {error}"
 
