@@ -10,7 +10,7 @@ export CHECKBIT_NO_SETUP
 
 MODELS := smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b
 
-.PHONY: build setup demo model models test asan tsan clang fuzz check-oracles bench-run bench-types bench-kernels \
+.PHONY: build setup demo model models test test-identity asan tsan clang fuzz check-oracles bench-run bench-types bench-kernels \
   performance-docs reference format install clean help
 
 build: setup ## build build/release/checkbit (the default)
@@ -23,6 +23,11 @@ setup: ## install the missing Debian packages of tools/packages.txt
 test: build model ## build, fetch the 98 MB test model, run every test
 	@cmake --build $(BUILD) -j $(JOBS)
 	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -j $(JOBS)
+
+test-identity: build models ## one answer on all four models: every instruction set, thread count, batch
+	@tools/setup build test
+	@cmake --build $(BUILD) -j $(JOBS) --target kernels_test arch_test run_test
+	@CHECKBIT_TEST_ALL=1 ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -R 'Product|Attention|TinyModel|RealModel|GoldenModels'
 
 demo: build ## fetch, fit, measure and ask a small model; writes out/demo/report.html
 	@$(BUILD)/checkbit demo

@@ -12,6 +12,7 @@
 #include <functional>
 
 #include "base/resident_memory.h"
+#include "base/test_models.h"
 #include "run/generate.h"
 
 namespace checkbit {
@@ -19,13 +20,7 @@ namespace {
 
 constexpr std::int64_t kContext = 512;
 
-std::string model_path() {
-  const char* home = std::getenv("CHECKBIT_HOME");
-  const char* user = std::getenv("HOME");
-  const std::string base =
-      home != nullptr ? home : std::string(user == nullptr ? "" : user) + "/.cache/checkbit";
-  return base + "/models/smollm2-135m.gguf";
-}
+std::string model_path() { return pulled_model("smollm2-135m"); }
 
 /// A number that a process of its own computes; 0 when it fails. What the parent has is common to
 /// all of them.
