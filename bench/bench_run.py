@@ -244,8 +244,8 @@ def main():
     print("\nBars")
     for model, bar, goal, verdict in verdicts:
         print(f"  {'holds ' if verdict.holds else 'MISSED'}  {model}, {bar}: {verdict.words}; goal: {goal}")
-    for failure in failures:
-        print(f"  not measured: {failure}")
+    for words in [*failures, *bars.NOT_MEASURED]:
+        print(f"  not measured: {words}")
     result = {
         "records": records_of(values, commands),
         "environment": {**environment, "threads": options.threads, "processors_busy_at_start": busy},

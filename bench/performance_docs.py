@@ -11,7 +11,7 @@ import statistics
 
 import programs
 import roofline
-from bars import TYPE_PREFIX
+from bars import NOT_MEASURED, TYPE_PREFIX
 from bench_run import REPOSITORY, ROWS, spread
 from programs import (
     BANDWIDTH,
@@ -127,6 +127,8 @@ def document(results, pictures):
     for bar in results.bars:
         words = "holds" if bar["holds"] else "**missed**"
         yield f"| {bar['model']} | {bar['bar']} | {bar['goal']} | {bar['found']} | {words} |"
+    yield ""
+    yield f"Not measured: {'; '.join(NOT_MEASURED)}."
     for model in results.models:
         yield ""
         yield f"## {model}"
