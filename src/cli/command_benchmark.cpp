@@ -49,6 +49,9 @@ Status run(const Arguments& arguments, Console& console) {
                           .runs = arguments.integer("--runs")};
   SessionOptions options = session_options(arguments, console);
   if (options.context_tokens == 0) options.context_tokens = context_tokens(plan);
+  const std::int64_t sequences = arguments.integer("--sequences");
+  options.batch_tokens = std::max(options.batch_tokens, sequences);
+  options.max_logits = std::max(options.max_logits, sequences);
   CB_TRY(Session session, open_session(arguments.text("MODEL"), options, console));
   CB_TRY(const Speeds speeds, measure_speeds(session, plan));
   std::vector<Record> records =
@@ -62,6 +65,10 @@ Status run(const Arguments& arguments, Console& console) {
     CB_TRY(const ReadShares shares, measure_read_shares(session, plan.depth_tokens));
     records.push_back(median_record(console, "read_bandwidth", shares.bandwidth, "bytes/s"));
     records.push_back(median_record(console, "read_bandwidth_share", shares.share, "share"));
+  }
+  if (sequences > 1) {
+    CB_TRY(const std::vector<double> together, measure_sequences(session, sequences, plan));
+    records.push_back(median_record(console, "sequences_tokens_per_second", together, "tokens/s"));
   }
   records.push_back(
       make_record(console, "integer_peak", measure_integer_peak(session), "products/s"));
@@ -143,6 +150,12 @@ const Command bench_command = {
           .help = "tokens already in the context",
           .default_value = "0",
           .minimum = 0},
+         {.name = "--sequences",
+          .kind = ValueKind::integer,
+          .value_name = "N",
+          .help = "also let N sequences generate together, each a token a pass",
+          .default_value = "1",
+          .minimum = 1},
          {.name = "--runs",
           .kind = ValueKind::integer,
           .value_name = "N",
@@ -158,6 +171,7 @@ const Command bench_command = {
     .examples = {{.command = "checkbit bench smollm2-135m"},
                  {.command = "checkbit bench smollm2-135m --threads 1 --json"},
                  {.command = "checkbit bench smollm2-135m --profile --trace trace.json"},
+                 {.command = "checkbit bench smollm2-135m --sequences 8"},
                  {.command = "checkbit bench smollm2-135m --depth 8000 --prompt-tokens 0"}},
     .run = run};
 

@@ -81,6 +81,37 @@ Result<Speeds> measure_speeds(Session& session, const SpeedPlan& plan) {
   return speeds;
 }
 
+Result<std::vector<double>> measure_sequences(Session& session, std::int64_t sequences,
+                                              const SpeedPlan& plan) {
+  std::vector<KvCache> caches;
+  for (std::int64_t i = 0; i < sequences; ++i) {
+    CB_TRY(KvCache cache, KvCache::create(session.model().hyperparameters(),
+                                          plan.generated_tokens + 1, session.cache().type()));
+    caches.push_back(std::move(cache));
+  }
+  const std::vector<TokenId> first = some_tokens(session, sequences);
+  std::vector<double> speeds;
+  Progress progress("sequences", static_cast<std::uint64_t>(plan.runs + 1), "runs");
+  for (std::int64_t run = 0; run <= plan.runs; ++run) {
+    std::vector<BatchToken> batch;
+    for (std::size_t i = 0; i < caches.size(); ++i) {
+      caches[i].truncate(0);
+      batch.push_back({&caches[i], first[i], true});
+    }
+    CB_TRY_STATUS(session.executor().evaluate(batch));
+    const auto start = std::chrono::steady_clock::now();
+    for (std::int64_t t = 0; t < plan.generated_tokens; ++t) {
+      CB_TRY_STATUS(session.executor().evaluate(batch));
+      if (cancel_requested()) return cancelled_error();
+    }
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    progress.advance();
+    if (run > 0) speeds.push_back(static_cast<double>(sequences * plan.generated_tokens) / seconds);
+  }
+  return speeds;
+}
+
 Result<Profiles> measure_profiles(Session& session, const SpeedPlan& plan) {
   Profiles profiles{StepProfiler(session.model()), StepProfiler(session.model())};
   const auto observed = [&](StepProfiler& profiler, auto&& work) -> Status {

@@ -34,6 +34,11 @@ struct Speeds {
 };
 Result<Speeds> measure_speeds(Session& session, const SpeedPlan& plan);
 
+/// Tokens per second of `sequences` sequences together, each generating in every pass over the
+/// weights; one value per run. Precondition: as many logits a pass as sequences.
+Result<std::vector<double>> measure_sequences(Session& session, std::int64_t sequences,
+                                              const SpeedPlan& plan);
+
 /// Weights that one generated token reads: every matrix, but of the embedding one row unless it is
 /// also the output.
 std::int64_t bytes_per_token(const Model& model);
