@@ -61,8 +61,9 @@ def check_perplexity():
 
 def check_divergence():
     """Divergence of a model quantized by llama.cpp from the one it was made of."""
-    reference = common.model_path(QUANTIZED_MODEL)
-    model = common.scratch(f"{QUANTIZED_MODEL}-{QUANTIZED_TYPE}.gguf")
+    name = common.MODELS[0] if common.SHORT else QUANTIZED_MODEL
+    reference = common.model_path(name)
+    model = common.scratch(f"{name}-{QUANTIZED_TYPE}.gguf")
     if not os.path.exists(model):
         arguments = ["--allow-requantize", reference, model + ".part", QUANTIZED_TYPE]
         peer.run_checked("llama-quantize", arguments)
@@ -71,7 +72,7 @@ def check_divergence():
         divergence, changed = peer.divergence(model, reference, text, CONTEXT, WINDOWS)
         ours = measure(model, text, "--against", reference)
     mean, top1 = ours["kl_divergence_mean"], ours["top1_changed"]
-    label = f"{QUANTIZED_MODEL} {QUANTIZED_TYPE}"
+    label = f"{name} {QUANTIZED_TYPE}"
     yield Result(
         f"divergence = llama.cpp: {label}",
         common.relative(mean, divergence),
