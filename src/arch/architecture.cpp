@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 
+#include "arch/config_reader.h"
+
 namespace checkbit {
 
 #define CHECKBIT_ARCHITECTURE(stem) extern const Architecture stem##_architecture;
@@ -51,53 +53,6 @@ constexpr std::array<std::string_view, 20> kCommonKeys = {"block_count",
 constexpr std::array<std::string_view, 3> kInertKeys = {"vocab_size", "expert_count",
                                                         "expert_used_count"};
 
-/// Looks up "<architecture>.<key>" and names the key in errors.
-class Reader {
- public:
-  Reader(const Metadata& metadata, std::string_view prefix)
-      : metadata_(metadata), prefix_(prefix) {}
-  std::string key(std::string_view name) const { return fmt::format("{}.{}", prefix_, name); }
-
-  std::int64_t size(std::string_view name, std::optional<std::int64_t> fallback = std::nullopt) {
-    const std::string full = key(name);
-    const GgufValue* found = metadata_.find(full);
-    if (found == nullptr && fallback) return *fallback;
-    const auto value = metadata_.get_uint(full);
-    if (!value || *value == 0 || *value > kLargest) {
-      note(found == nullptr ? fail(ErrorKind::corrupt, "metadata key {} is missing", full)
-           : !value         ? fail(ErrorKind::unsupported,
-                                   "metadata key {}: only one number for all layers is supported", full)
-                    : fail(ErrorKind::corrupt, "metadata key {} = {} is not in 1..{}", full, *value,
-                           kLargest));
-      return 1;
-    }
-    return static_cast<std::int64_t>(*value);
-  }
-
-  double number(std::string_view name, double fallback) {
-    const std::string full = key(name);
-    if (metadata_.find(full) == nullptr) return fallback;
-    auto value = metadata_.get_float(full);
-    if (const auto whole = metadata_.get_uint(full)) value = static_cast<double>(*whole);
-    if (!value || !std::isfinite(*value) || *value < 0 || *value > 1e12) {
-      note(fail(ErrorKind::corrupt, "metadata key {} is not a number in 0..1e12", full));
-      return fallback;
-    }
-    return *value;
-  }
-
-  void note(Error error) {
-    if (!error_) error_ = std::move(error);
-  }
-  Status status() const { return error_ ? Status(*error_) : Status(); }
-
- private:
-  static constexpr std::uint64_t kLargest = 1u << 24;
-  const Metadata& metadata_;
-  std::string_view prefix_;
-  std::optional<Error> error_;
-};
-
 Status check_keys(const Metadata& metadata, const Architecture& architecture) {
   const std::string prefix = fmt::format("{}.", architecture.name);
   for (const auto& [key, value] : metadata.entries()) {
@@ -116,7 +71,7 @@ Status check_keys(const Metadata& metadata, const Architecture& architecture) {
   return {};
 }
 
-void read_rope(const Metadata& metadata, Reader& read, Hyperparameters& h) {
+void read_rope(const Metadata& metadata, ConfigReader& read, Hyperparameters& h) {
   RopeParameters& rope = h.rope;
   rope.dimensions = static_cast<int>(read.size("rope.dimension_count", h.head_size));
   if (rope.dimensions % 2 != 0 || rope.dimensions > h.head_size) {
@@ -127,15 +82,23 @@ void read_rope(const Metadata& metadata, Reader& read, Hyperparameters& h) {
   rope.frequency_base = read.number("rope.freq_base", 10000);
   const std::string type_key = read.key("rope.scaling.type");
   const std::string type(metadata.get_string(type_key).value_or("none"));
+  if (metadata.find(type_key) != nullptr && !metadata.get_string(type_key))
+    read.note(fail(ErrorKind::corrupt, "metadata key {} is not a string", type_key));
   const double factor = read.number("rope.scaling.factor", read.number("rope.scale_linear", 1));
   rope.original_context =
       read.number("rope.scaling.original_context_length", static_cast<double>(h.context_length));
   rope.attention_factor = read.number("rope.scaling.attn_factor", 1);
   rope.beta_fast = read.number("rope.scaling.yarn_beta_fast", 32);
   rope.beta_slow = read.number("rope.scaling.yarn_beta_slow", 1);
-  if (factor <= 0 || rope.frequency_base <= 1) {
-    read.note(fail(ErrorKind::corrupt, "metadata keys {}rope.*: factor and base must be positive",
-                   read.key("")));
+  if (factor <= 0) {
+    const std::string_view name =
+        read.has("rope.scaling.factor") ? "rope.scaling.factor" : "rope.scale_linear";
+    read.note(
+        fail(ErrorKind::corrupt, "metadata key {} = {} is not positive", read.key(name), factor));
+  }
+  if (rope.frequency_base <= 1) {
+    read.note(fail(ErrorKind::corrupt, "metadata key {} = {} is not over 1",
+                   read.key("rope.freq_base"), rope.frequency_base));
   }
   if (type == "yarn") {
     rope.yarn = true;
@@ -206,7 +169,7 @@ Result<ModelConfig> read_config(const Metadata& metadata) {
   }
   CB_TRY_STATUS(check_keys(metadata, *config.architecture));
   Hyperparameters& h = config.hyperparameters;
-  Reader read(metadata, *name);
+  ConfigReader read(metadata, *name);
   h.layers = read.size("block_count");
   h.embedding = read.size("embedding_length");
   h.feed_forward = read.size("feed_forward_length");
@@ -218,11 +181,21 @@ Result<ModelConfig> read_config(const Metadata& metadata) {
   h.norm_epsilon = static_cast<float>(read.number("attention.layer_norm_rms_epsilon", 1e-5));
   h.attention_scale = static_cast<float>(read.number("attention.scale", 0));
   if (h.attention_scale == 0) h.attention_scale = 1.0f / std::sqrt(static_cast<float>(h.head_size));
-  if (h.heads % h.key_value_heads != 0 || h.value_size % 16 != 0) {
+  if (h.heads % h.key_value_heads != 0) {
     read.note(fail(ErrorKind::unsupported,
-                   "{} heads over {} key-value heads of size {}: heads must divide evenly and "
-                   "value sizes be multiples of 16",
-                   h.heads, h.key_value_heads, h.value_size));
+                   "metadata keys {} = {} and {} = {}: heads must divide evenly over key-value "
+                   "heads",
+                   read.key("attention.head_count"), h.heads, read.key("attention.head_count_kv"),
+                   h.key_value_heads));
+  }
+  if (h.value_size % 16 != 0) {
+    const std::string_view cause = read.has("attention.value_length") ? "attention.value_length"
+                                   : read.has("attention.key_length") ? "attention.key_length"
+                                                                      : "attention.head_count";
+    read.note(fail(ErrorKind::unsupported,
+                   "metadata key {} makes heads with values of size {}: only multiples of 16 are "
+                   "supported",
+                   read.key(cause), h.value_size));
   }
   read_rope(metadata, read, h);
   h.local_rope = h.rope;

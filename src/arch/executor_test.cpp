@@ -301,13 +301,13 @@ TEST(KvCache, BoundsAndLayout) {
   for (const CacheType type : {CacheType::f16, CacheType::f32}) {
     auto cache = KvCache::create(h, 17, type);
     ASSERT_TRUE(cache.ok());
-    EXPECT_EQ(cache->capacity(), 32);
+    EXPECT_EQ(cache->capacity(), 17);
     const std::uint64_t element = type == CacheType::f16 ? 2 : 4;
     EXPECT_EQ(KvCache::bytes_for(h, 17, type), 32u * 2 * 2 * (16 + 16) * element);
     const auto* base = static_cast<const std::uint8_t*>(cache->keys(0, 0));
     EXPECT_EQ(static_cast<const std::uint8_t*>(cache->values(1, 1)) - base,
               static_cast<std::ptrdiff_t>(32 * (3 * 32 + 16) * element));
-    cache->extend(32);
+    cache->extend(17);
     cache->truncate(3);
     EXPECT_EQ(cache->length(), 3);
     EXPECT_DEATH(cache->truncate(4), "length_");

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "arch/config_reader.h"
 #include "arch/steps.h"
 
 namespace checkbit {
@@ -26,35 +27,24 @@ constexpr std::array<std::string_view, 5> kKeys = {
 constexpr std::int64_t kLayersOf27B = 62;
 
 Status refine(const Metadata& metadata, Hyperparameters& h) {
+  ConfigReader read(metadata, "gemma3");
   h.embedding_scale = std::sqrt(static_cast<float>(h.embedding));
-  h.sliding_window =
-      static_cast<std::int64_t>(metadata.get_uint("gemma3.attention.sliding_window").value_or(0));
-  h.global_every = static_cast<std::int64_t>(
-      metadata.get_uint("gemma3.attention.sliding_window_pattern").value_or(6));
-  if (metadata.find("gemma3.attention.sliding_window_pattern") != nullptr &&
-      !metadata.get_uint("gemma3.attention.sliding_window_pattern")) {
-    return fail(ErrorKind::unsupported,
-                "gemma3.attention.sliding_window_pattern: only a number is supported");
-  }
-  h.final_softcap =
-      static_cast<float>(metadata.get_float("gemma3.final_logit_softcapping").value_or(0));
+  h.sliding_window = read.count("attention.sliding_window", 0);
+  h.global_every = read.count("attention.sliding_window_pattern", 6);
+  h.final_softcap = static_cast<float>(read.number("final_logit_softcapping", 0));
   h.local_rope = RopeParameters{.dimensions = h.rope.dimensions};
-  const auto local_base = metadata.get_float("gemma3.rope.freq_base_swa");
-  h.local_rope.frequency_base =
-      local_base ? *local_base : metadata.get_float("gemma3.rope.local.freq_base").value_or(10000);
-  if (!(h.local_rope.frequency_base > 1 && h.local_rope.frequency_base < 1e12)) {
-    return fail(ErrorKind::corrupt, "gemma3.rope.freq_base_swa = {} is not in 1..1e12",
-                h.local_rope.frequency_base);
-  }
-  if (h.sliding_window < 0 || h.global_every < 0) {
-    return fail(ErrorKind::corrupt,
-                "gemma3.attention.sliding_window or its pattern is out of range");
+  const std::string_view base =
+      read.has("rope.freq_base_swa") ? "rope.freq_base_swa" : "rope.local.freq_base";
+  h.local_rope.frequency_base = read.number(base, 10000);
+  if (h.local_rope.frequency_base <= 1) {
+    read.note(fail(ErrorKind::corrupt, "metadata key {} = {} is not over 1", read.key(base),
+                   h.local_rope.frequency_base));
   }
   if (h.layers == kLayersOf27B) {
     h.attention_scale =
         1.0f / std::sqrt(static_cast<float>(h.embedding) / static_cast<float>(h.heads));
   }
-  return {};
+  return read.status();
 }
 
 }  // namespace

@@ -22,10 +22,10 @@ Result<KvCache> KvCache::create(const Hyperparameters& h, std::int64_t capacity,
   }
   KvCache cache;
   cache.type_ = type;
-  cache.capacity_ = rounded(capacity);
+  cache.capacity_ = capacity;
   cache.heads_ = h.key_value_heads;
-  cache.key_size_ = cache.capacity_ * h.head_size;
-  cache.value_size_ = cache.capacity_ * h.value_size;
+  cache.key_size_ = rounded(capacity) * h.head_size;
+  cache.value_size_ = rounded(capacity) * h.value_size;
   CB_TRY(cache.data_, AlignedBuffer::allocate(bytes_for(h, capacity, type), "KV cache",
                                               AlignedBuffer::Pages::small));
   return cache;

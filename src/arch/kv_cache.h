@@ -17,7 +17,8 @@ namespace checkbit {
 
 class KvCache {
  public:
-  /// `capacity` tokens, rounded up to 16. Errors: memory, invalid (capacity < 1).
+  /// For `capacity` tokens; memory is taken for whole blocks of 16. Errors: memory, invalid
+  /// (capacity < 1).
   static Result<KvCache> create(const Hyperparameters& h, std::int64_t capacity,
                                 CacheType type = CacheType::f16);
 

@@ -72,8 +72,9 @@ Result<Model> Model::load(const ModelFile& file, const PackOptions& options, Thr
   }
   // More layers than tensors cannot be, and bounds the table's size.
   if (h.layers > static_cast<std::int64_t>(file.tensors().size())) {
-    return named(fail(ErrorKind::corrupt, "metadata asks for {} layers, the file has {} tensors",
-                      h.layers, file.tensors().size()));
+    return named(fail(ErrorKind::corrupt,
+                      "metadata key {}.block_count = {} is more than the file's {} tensors",
+                      model.architecture().name, h.layers, file.tensors().size()));
   }
   const auto slots = static_cast<std::size_t>((h.layers + 1) * kRoleCount);
   model.matrices_.resize(slots);

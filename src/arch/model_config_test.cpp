@@ -196,16 +196,16 @@ TEST_F(ModelConfigTest, LargestSizesDisagreeWithTheTensors) {
   const auto expect_at = [&](const std::string& key, const std::string& what) {
     expect_corrupt("llama-llama3", set("llama." + key, kLargest), what);
   };
-  expect_at("block_count", "16777216 layers");
+  expect_at("block_count", "metadata key llama.block_count = 16777216");
   expect_at("embedding_length", "tensor token_embd.weight has shape [300, 64]");
   expect_at("feed_forward_length", "tensor blk.0.ffn_gate.weight has shape [128, 64]");
   expect_at("attention.key_length", "tensor blk.0.attn_q.weight has shape [64, 64]");
   expect_at("attention.value_length", "tensor blk.0.attn_v.weight has shape [32, 64]");
   expect_at("rope.dimension_count", "llama.rope.dimension_count = 16777216 must be even");
   expect_unsupported("llama-llama3", set("llama.attention.head_count", kLargest),
-                     "16777216 heads over 2 key-value heads");
+                     "metadata key llama.attention.head_count makes heads with values of size 1");
   expect_unsupported("llama-llama3", set("llama.attention.head_count_kv", 3u),
-                     "4 heads over 3 key-value heads");
+                     "llama.attention.head_count_kv = 3");
   expect_corrupt("llama-llama3", set("llama.block_count", 3u), "tensor blk.2.");
   expect_unsupported("llama-llama3", set("llama.block_count", 1u), "tensor blk.1.");
   for (const std::uint32_t dimensions : {15u, 18u}) {
@@ -227,9 +227,11 @@ TEST_F(ModelConfigTest, NumbersThatAreNone) {
   expect_corrupt("llama-yarn", set("llama.rope.freq_base", std::string("ten")),
                  "metadata key llama.rope.freq_base");
   for (const float value : {0.0f, 1.0f}) {
-    expect_corrupt("llama-llama3", set("llama.rope.freq_base", value), "llama.rope.");
+    expect_corrupt("llama-llama3", set("llama.rope.freq_base", value),
+                   "metadata key llama.rope.freq_base");
   }
-  expect_corrupt("llama-yarn", set("llama.rope.scaling.factor", 0.0f), "llama.rope.");
+  expect_corrupt("llama-yarn", set("llama.rope.scaling.factor", 0.0f),
+                 "metadata key llama.rope.scaling.factor");
 }
 
 TEST_F(ModelConfigTest, UnknownKeysOfTheFamily) {
@@ -244,6 +246,8 @@ TEST_F(ModelConfigTest, UnknownKeysOfTheFamily) {
   expect_key("gemma3-window", "gemma3.attn_logit_softcapping");
   expect_unsupported("llama-llama3", set("llama.rope.scaling.type", std::string("longrope")),
                      "llama.rope.scaling.type = \"longrope\"");
+  expect_corrupt("llama-yarn", set("llama.rope.scaling.type", 1u),
+                 "metadata key llama.rope.scaling.type is not a string");
   expect_unsupported("llama-llama3", set("general.architecture", std::string("llama9")),
                      "architecture \"llama9\"");
   // Another family's keys do nothing.
@@ -332,6 +336,19 @@ TEST_F(ModelConfigTest, BasesAndWindowsOfGemma3) {
   expect_unsupported("gemma3-window",
                      set("gemma3.attention.sliding_window_pattern", std::string("LLG")),
                      "gemma3.attention.sliding_window_pattern");
+  expect_unsupported("gemma3-window", set("gemma3.attention.sliding_window", 16.0f),
+                     "gemma3.attention.sliding_window");
+}
+
+/// A value of the wrong kind is not the same as none: the model would run with another result.
+TEST_F(ModelConfigTest, NumbersOfGemma3ThatAreNone) {
+  for (const std::string key : {"gemma3.final_logit_softcapping", "gemma3.rope.freq_base_swa"}) {
+    for (const float value : {kNan, kInfinity, -1.0f})
+      expect_corrupt("gemma3-window", set(key, value), "metadata key " + key);
+    expect_corrupt("gemma3-window", set(key, std::string("30")), "metadata key " + key);
+    expect_corrupt("gemma3-window", set(key, true), "metadata key " + key);
+    expect_opens("gemma3-window", set(key, 30u));
+  }
 }
 
 }  // namespace

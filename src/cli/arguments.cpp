@@ -33,25 +33,28 @@ std::optional<T> parse_whole(std::string_view text) {
   return value;
 }
 
+std::string out_of_range(const Flag& flag, double value) {
+  if (value < flag.minimum) return fmt::format("is too small: the least is {}", flag.minimum);
+  if (flag.maximum > 0 && value > flag.maximum)
+    return fmt::format("is too large: the most is {}", flag.maximum);
+  return "";
+}
+
 /// What is wrong with `value` for this flag, "" when nothing.
 std::string objection(const Flag& flag, const std::string& value) {
   switch (flag.kind) {
     case ValueKind::integer: {
       const auto parsed = parse_whole<std::int64_t>(value);
-      if (!parsed) return "is not a whole number";
-      if (static_cast<double>(*parsed) < flag.minimum) {
-        return fmt::format("is too small: the least is {}", flag.minimum);
-      }
-      if (flag.maximum > 0 && static_cast<double>(*parsed) > flag.maximum) {
-        return fmt::format("is too large: the most is {}", flag.maximum);
-      }
-      return "";
+      if (parsed) return out_of_range(flag, static_cast<double>(*parsed));
+      const bool digits =
+          std::ranges::all_of(std::string_view(value).substr(value.starts_with('-') ? 1 : 0),
+                              [](char c) { return c >= '0' && c <= '9'; });
+      return digits && value.size() > 1 ? "is out of range" : "is not a whole number";
     }
     case ValueKind::number: {
       const auto parsed = parse_whole<double>(value);
       if (!parsed || !std::isfinite(*parsed)) return "is not a number";
-      return *parsed < flag.minimum ? fmt::format("is too small: the least is {}", flag.minimum)
-                                    : "";
+      return out_of_range(flag, *parsed);
     }
     case ValueKind::bytes:
       return parse_bytes(value) ? "" : "is not a size: write 1500000, 120MiB or 1.5GB";

@@ -15,14 +15,16 @@ struct CliResult {
   std::string err;
 };
 
-/// With `terminal`, both outputs count as a colour terminal of 80 columns.
+/// With `terminal`, both outputs count as a colour terminal. Text fills `width` columns in any
+/// case.
 inline CliResult run_in_process(const std::vector<std::string>& words,
-                                const std::string& input = "", bool terminal = false) {
+                                const std::string& input = "", bool terminal = false,
+                                int width = 80) {
   std::istringstream in(input);
   std::ostringstream out;
   std::ostringstream err;
   const Terminal described{
-      .is_terminal = terminal, .colour = terminal, .unicode = terminal, .width = 80};
+      .is_terminal = terminal, .colour = terminal, .unicode = terminal, .width = width};
   Console console{.in = in,
                   .out = out,
                   .err = err,

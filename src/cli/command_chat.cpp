@@ -16,6 +16,7 @@
 #include "cli/command.h"
 #include "cli/engine_flags.h"
 #include "cli/interrupt.h"
+#include "cli/read_input.h"
 #include "cli/sampler_flags.h"
 #include "report/text.h"
 #include "run/generate.h"
@@ -24,8 +25,15 @@ namespace checkbit {
 namespace {
 
 constexpr const char* kPrompt = "> ";
+/// The editor counts what stands between two \1 as no cells.
+constexpr const char* kColourPrompt = "\1\x1b[1;36m\1>\1\x1b[0m\1 ";
 constexpr std::string_view kChatCommands =
     "/reset starts over, /quit or Ctrl-D leaves, Ctrl-C stops an answer";
+
+/// Advice of the conversation itself: without the program's name in front.
+void print_dim(Console& console, std::string_view text) {
+  if (!console.quiet) console.err << console.err_terminal.style(Style::dim, text) << "\n";
+}
 
 /// Lines from the terminal with editing and history, or from any stream.
 class LineReader {
@@ -39,13 +47,20 @@ class LineReader {
     HistEvent event;
     history(history_.get(), &event, H_SETSIZE, 200);
     editor_.reset(el_init("checkbit", stdin, stdout, stderr));
-    el_set(
-        editor_.get(), EL_PROMPT, +[](EditLine*) { return const_cast<char*>(kPrompt); });
+    if (console.out_terminal.colour) {
+      el_set(
+          editor_.get(), EL_PROMPT_ESC, +[](EditLine*) { return const_cast<char*>(kColourPrompt); },
+          '\1');
+    } else {
+      el_set(
+          editor_.get(), EL_PROMPT, +[](EditLine*) { return const_cast<char*>(kPrompt); });
+    }
     el_set(editor_.get(), EL_EDITOR, "emacs");
     el_set(editor_.get(), EL_HIST, history, history_.get());
   }
 
-  /// False at the end of the input.
+  /// False at the end of the input. One Ctrl-C drops the line: it may have been meant for the
+  /// answer that just ended. Two leave.
   bool read(std::string& line) {
     if (!editor_) {
       if (console_.out_terminal.is_terminal) console_.out << kPrompt << std::flush;
@@ -53,6 +68,12 @@ class LineReader {
     }
     int count = 0;
     const char* text = el_gets(editor_.get(), &count);
+    if (text == nullptr && cancel_requested() && !termination_requested()) {
+      clear_cancel();
+      console_.out << "\n" << std::flush;
+      print_dim(console_, "Ctrl-C again or Ctrl-D leaves");
+      text = el_gets(editor_.get(), &count);
+    }
     if (text == nullptr || count <= 0) {
       console_.out << "\n";  // the shell's prompt begins a line of its own
       return false;
@@ -95,7 +116,9 @@ class Conversation {
   Result<Generation> answer(const std::string& question, const TextCallback& stream) {
     messages_.push_back({{"role", "user"}, {"content", valid_utf8(question)}});
     auto generation = continue_with(stream);
-    if (!generation.ok()) {
+    const bool nothing = generation.ok() && generation->reason == StopReason::cancelled &&
+                         generation->tokens.empty();
+    if (!generation.ok() || nothing) {
       messages_.erase(messages_.size() - 1);
       return generation;
     }
@@ -142,15 +165,23 @@ Status print_answer(Conversation& conversation, const std::string& question, Con
   const TextCallback stream = [&](std::string_view text) {
     console.out << (terminal ? clean_lines(text) : std::string(text)) << std::flush;
   };
+  CB_TRY_STATUS(check_text(question, "the question"));
   CB_TRY(const Generation g, conversation.answer(question, stream));
-  console.out << "\n" << std::flush;
-  if (terminal && g.tokens.size() > 1 && g.generation_seconds > 0) {
-    console.note(fmt::format("{:.1f} tokens/s",
-                             static_cast<double>(g.tokens.size() - 1) / g.generation_seconds));
+  console.out << (g.text.ends_with('\n') ? "" : "\n") << std::flush;
+  std::string line = describe_cut(g);
+  if (g.reason == StopReason::context_full) line += ", /reset starts over";
+  if (!terminal) {
+    if (!line.empty()) console.note(line);
+    return {};
   }
-  if (g.reason == StopReason::context_full)
-    console.note("the context is full: /reset starts over, --context N makes room");
-  if (g.reason == StopReason::token_limit) console.note("cut at -n");
+  if (g.reason == StopReason::cancelled) line = "stopped";
+  if (g.tokens.size() > 1 && g.generation_seconds > 0) {
+    const double rate = static_cast<double>(g.tokens.size() - 1) / g.generation_seconds;
+    line = fmt::format("{} tokens at {:.0f}/s{}{}", g.tokens.size(), rate, line.empty() ? "" : "; ",
+                       line);
+  }
+  if (!line.empty()) print_dim(console, line);
+  console.out << "\n" << std::flush;
   return {};
 }
 
@@ -174,23 +205,27 @@ Status check(const Arguments& arguments) { return check_sampler_flags(arguments)
 Status run(const Arguments& arguments, Console& console) {
   CB_TRY(Session session,
          open_session(arguments.text("MODEL"), session_options(arguments, console), console));
+  if (arguments.has("--system"))
+    CB_TRY_STATUS(check_text(arguments.text("--system"), "the system message"));
   note_missing_template(session, console);
   Conversation conversation(session, arguments.text("--system"), generate_options(arguments));
   if (console.in_terminal.is_terminal) {
-    console.note(fmt::format("{}, {} tokens of context", model_name(session.file().path()),
-                             session.context_tokens()));
-    console.note(kChatCommands);
+    const auto context = static_cast<std::uint64_t>(session.context_tokens());
+    print_dim(console,
+              fmt::format("{}, {} tokens of context", clean_line(model_name(session.file().path())),
+                          format_grouped(context)));
+    print_dim(console, fmt::format("{}\n", kChatCommands));
   }
   LineReader reader(console);
   for (std::string line; reader.read(line);) {
     if (line == "/quit" || line == "/exit") break;
     if (line == "/help") {
-      console.note(kChatCommands);
+      print_dim(console, kChatCommands);
       continue;
     }
     if (line == "/reset") {
       conversation.reset();
-      console.note("started over");
+      print_dim(console, "started over");
       continue;
     }
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
@@ -218,8 +253,8 @@ const Command chat_command = {
     .summary = "talk with a model",
     .description =
         "A conversation in the terminal, with line editing and history. Ctrl-C stops an answer; at "
-        "the prompt it leaves, as Ctrl-D and /quit do. /reset starts over. From a pipe every line "
-        "is one question.",
+        "the prompt it drops the line, and twice it leaves, as Ctrl-D and /quit do. /reset starts "
+        "over, which is needed once the context is full. From a pipe every line is one question.",
     .positionals = {{.name = "MODEL",
                      .kind = ValueKind::model,
                      .help = "a GGUF file or a pulled name"}},

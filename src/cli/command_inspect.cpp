@@ -110,7 +110,9 @@ void print_memory(Console& console, const InspectedModel& facts) {
                   format_grouped(static_cast<std::uint64_t>(facts.memory->context_tokens))));
   print_row(console, "weights", format_bytes(facts.memory->weights_bytes));
   print_row(console, "KV cache", format_bytes(facts.memory->kv_cache_bytes) + " (16 bits)");
-  print_row(console, "together", format_bytes(facts.memory->total_bytes()));
+  print_row(console, "buffers", format_bytes(facts.memory->buffer_bytes));
+  print_row(console, "program", format_bytes(facts.memory->program_bytes));
+  print_row(console, "at most", format_bytes(facts.memory->most_bytes));
 }
 
 void print_template(Console& console, const InspectedModel& facts, bool whole) {
@@ -144,7 +146,9 @@ void print_receipt(Console& console, const ModelFile& file) {
     const auto value = file.metadata().get_string(key);
     if (!value) continue;
     if (std::exchange(first, false)) print_heading(console, "Receipt of quantize");
-    print_row(console, label, shorten(*value, 400));
+    const auto room = static_cast<std::size_t>(console.out_terminal.width) - kLabelWidth - 2;
+    const bool one_word = value->find(' ') == std::string_view::npos;  // a hash
+    print_row(console, label, shorten(*value, one_word ? room : 400));
   }
 }
 
@@ -202,6 +206,7 @@ void print_json(Console& console, const ModelFile& file, const InspectedModel& f
         record("weights_bytes", static_cast<double>(facts.memory->weights_bytes), "bytes"));
     records.push_back(
         record("kv_cache_bytes", static_cast<double>(facts.memory->kv_cache_bytes), "bytes"));
+    records.push_back(record("run_bytes", static_cast<double>(facts.memory->most_bytes), "bytes"));
     extra["context_tokens"] = facts.memory->context_tokens;
   }
   extra["warnings"] = facts.warnings;
@@ -267,8 +272,8 @@ const Command inspect_command = {
         "Shows architecture, tensor types, bits per weight, memory at a context length, tokenizer, "
         "chat "
         "template, the receipt that `quantize` left, and what is worth knowing before the model is "
-        "used. "
-        "Nothing is loaded: large files are as quick as small ones.\n\n"
+        "used. Memory is what `run` takes at most, with the context full. No weights are loaded: "
+        "large files are as quick as small ones.\n\n"
         "--json prints everything. Arrays in its metadata that have more than 16 items appear as "
         "{\"length\", \"first\"}; --full prints them whole.",
     .positionals = {{.name = "MODEL",
@@ -278,7 +283,8 @@ const Command inspect_command = {
                .kind = ValueKind::integer,
                .value_name = "N",
                .help = "count memory for N tokens of context [the model's own, at most 4096]",
-               .minimum = 1},
+               .minimum = 1,
+               .maximum = 1 << 30},
               {.name = "--metadata", .help = "list every metadata key"},
               {.name = "--tensors", .help = "list every tensor"},
               {.name = "--template", .help = "print the whole chat template"},

@@ -9,6 +9,7 @@
 #include <ostream>
 
 #include "base/atomic_file.h"
+#include "base/output_path.h"
 #include "cli/command.h"
 #include "cli/comparison_facts.h"
 #include "cli/engine_flags.h"
@@ -46,8 +47,7 @@ struct Inputs {
 
 Result<Inputs> open_inputs(const Arguments& arguments, Console& console) {
   CB_TRY(const std::string text, read_text_input(arguments.text("--text"), console));
-  if (text.empty())
-    return fail(ErrorKind::invalid, "{}: the text is empty", arguments.text("--text"));
+  CB_TRY_STATUS(check_text(text, arguments.text("--text")));
   SessionOptions options = session_options(arguments, console);
   options.context_tokens = arguments.integer("--context");
   options.max_logits = SessionOptions().max_logits;
@@ -73,8 +73,14 @@ Result<ComparisonResult> compare(const Arguments& arguments, Inputs& inputs) {
 }
 
 Status run(const Arguments& arguments, Console& console) {
+  if (arguments.has("--html")) CB_TRY_STATUS(check_output_path(arguments.text("--html")));
   CB_TRY(Inputs inputs, open_inputs(arguments, console));
   CB_TRY(ComparisonResult result, compare(arguments, inputs));
+  if (!result.perplexity.interval)
+    console.note(
+        fmt::format("{} windows are too few for intervals: a longer text or a smaller "
+                    "--context gives more",
+                    result.windows.size()));
   std::vector<Record> records = to_records(result, console.command_line);
   for (auto& record : session_records(console, inputs.model)) records.push_back(record);
 
@@ -149,7 +155,7 @@ const Command measure_command = {
         "Lets a model and its reference read the same text in lockstep and reports perplexity, "
         "Kullback-Leibler divergence and the share of next-token choices that changed, each with "
         "its 95 % interval from a paired bootstrap over windows. Without --against it gives the "
-        "perplexity alone. Memory does not grow with the text.",
+        "perplexity alone. Beside the text itself, memory does not grow with it.",
     .positionals = {{.name = "MODEL",
                      .kind = ValueKind::model,
                      .help = "a GGUF file or a pulled name"}},

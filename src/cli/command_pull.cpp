@@ -29,20 +29,35 @@ bool is_cached(std::string_view name) {
 }
 
 void print_catalogue(Console& console) {
-  TextTable table{.header = {"name", "size", "licence", "", ""},
-                  .right = {false, true, false, false, false},
-                  .rows = {}};
+  TextTable table{
+      .header = {"", "name", "size", "model"}, .right = {false, false, true, false}, .rows = {}};
+  bool any = false;
   for (const auto& model : catalogue()) {
-    table.rows.push_back({std::string(model.name), format_bytes(model.size_bytes),
-                          std::string(model.licence), std::string(model.summary),
-                          is_cached(model.name) ? "pulled" : ""});
+    const bool cached = is_cached(model.name);
+    any = any || cached;
+    table.rows.push_back({cached ? "*" : "", std::string(model.name),
+                          format_bytes(model.size_bytes),
+                          fmt::format("{} ({})", model.summary, model.licence)});
   }
   console.out << table.render(console.out_terminal, 0);
+  if (any) console.out << console.out_terminal.style(Style::dim, "*  pulled") << "\n";
+}
+
+void print_catalogue_json(Console& console) {
+  nlohmann::ordered_json models = nlohmann::ordered_json::array();
+  for (const auto& model : catalogue()) {
+    models.push_back({{"name", model.name},
+                      {"size_bytes", model.size_bytes},
+                      {"licence", model.licence},
+                      {"summary", model.summary},
+                      {"pulled", is_cached(model.name)}});
+  }
+  console.out << render_json({}, describe_environment(), {{"models", std::move(models)}});
 }
 
 Status run(const Arguments& arguments, Console& console) {
   if (arguments.has("--list")) {
-    print_catalogue(console);
+    arguments.has("--json") ? print_catalogue_json(console) : print_catalogue(console);
     return {};
   }
   CB_TRY(const PulledModel model, pull({.source = arguments.text("MODEL")}));

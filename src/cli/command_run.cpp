@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "base/output_path.h"
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/engine_flags.h"
@@ -58,9 +59,14 @@ Result<std::vector<TokenId>> prompt_tokens(const Arguments& arguments, const Ses
                                            Console& console) {
   if (arguments.has("--tokens-file")) return read_ids(arguments.text("--tokens-file"), console);
   std::string prompt = arguments.text("--prompt");
+  std::string name = "the prompt";
   if (arguments.has("--file")) {
-    CB_TRY(prompt, read_text_input(arguments.text("--file"), console));
+    name = arguments.text("--file");
+    CB_TRY(prompt, read_text_input(name, console));
   }
+  CB_TRY_STATUS(check_text(prompt, name));
+  if (arguments.has("--system"))
+    CB_TRY_STATUS(check_text(arguments.text("--system"), "the system message"));
   if (!arguments.has("--raw")) note_missing_template(session, console);
   if (arguments.has("--raw") || session.chat_template_source() == nullptr) {
     return session.tokenizer().encode(prompt);
@@ -90,16 +96,14 @@ std::vector<Record> records_of(const Generation& g, const Session& session,
 }
 
 void print_summary(const Generation& g, Console& console) {
-  std::string line = fmt::format("{} prompt tokens at {:.1f}/s", g.prompt_tokens,
+  std::string line = fmt::format("{} prompt tokens at {:.0f}/s", g.prompt_tokens,
                                  rate(g.prompt_tokens, g.prompt_seconds));
   if (g.tokens.size() > 1) {
-    line += fmt::format(", {} generated at {:.1f}/s", g.tokens.size(),
+    line += fmt::format(", {} generated at {:.0f}/s", g.tokens.size(),
                         rate(g.tokens.size() - 1, g.generation_seconds));
   }
-  if (g.reason == StopReason::context_full)
-    line += "; the context is full (--context N makes room)";
-  if (g.reason == StopReason::token_limit && !g.tokens.empty()) line += "; cut at -n";
-  console.note(line);
+  if (const std::string cut = describe_cut(g); !cut.empty()) line += "; " + cut;
+  console.err << console.err_terminal.style(Style::dim, line) << "\n";
 }
 
 Status run(const Arguments& arguments, Console& console) {
@@ -110,6 +114,7 @@ Status run(const Arguments& arguments, Console& console) {
   const bool json = arguments.has("--json");
   Generation g;
   if (arguments.has("--logits-out")) {
+    CB_TRY_STATUS(check_output_path(arguments.text("--logits-out")));
     CB_TRY(g.logits_hash, write_logits(session, prompt, arguments.text("--logits-out")));
     g.prompt_tokens = prompt.size();
   } else {
@@ -132,7 +137,12 @@ Status run(const Arguments& arguments, Console& console) {
   if (!g.text.ends_with('\n') && !g.tokens.empty()) console.out << "\n";
   console.out.flush();
   if (g.reason == StopReason::cancelled) return cancelled_error();
-  if (console.out_terminal.is_terminal) print_summary(g, console);
+  if (console.out_terminal.is_terminal && !console.quiet) {
+    console.out << "\n" << std::flush;
+    print_summary(g, console);
+  } else if (g.reason == StopReason::context_full) {
+    console.note(describe_cut(g));
+  }
   return {};
 }
 

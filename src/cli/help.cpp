@@ -47,9 +47,41 @@ std::string heading(std::string_view text, const Terminal& terminal) {
   return "\n" + terminal.style(Style::heading, text) + "\n";
 }
 
+/// The command over as many lines as the width asks for, still one command for a shell.
+std::vector<std::string> command_lines(std::string_view command, std::size_t room) {
+  std::vector<std::string> lines = {""};
+  bool quoted = false;
+  std::string word;
+  const auto end_word = [&] {
+    std::string& line = lines.back();
+    if (!line.empty() && display_width(line) + display_width(word) + 3 > room) {
+      line += " \\";
+      lines.push_back("  " + word);
+    } else {
+      line += line.empty() ? word : " " + word;
+    }
+    word.clear();
+  };
+  for (const char c : command) {
+    if (c == '"' || c == '\'') quoted = !quoted;
+    if (c == ' ' && !quoted) {
+      end_word();
+    } else {
+      word += c;
+    }
+  }
+  end_word();
+  return lines;
+}
+
 std::string example_text(const Example& example, const Terminal& terminal) {
-  std::string text = fmt::format("  {} {}\n", terminal.style(Style::dim, "$"),
-                                 terminal.style(Style::bold, example.command));
+  std::string text;
+  std::string_view mark = "$";
+  for (const auto& line :
+       command_lines(example.command, static_cast<std::size_t>(terminal.width) - 4)) {
+    text += fmt::format("  {} {}\n", terminal.style(Style::dim, std::exchange(mark, " ")),
+                        terminal.style(Style::bold, line));
+  }
   for (std::size_t start = 0; start < example.output.size();) {
     const std::size_t end = std::min(example.output.find('\n', start), example.output.size());
     text += fmt::format("  {}\n", example.output.substr(start, end - start));
@@ -120,15 +152,18 @@ std::string overview_help(const Terminal& terminal) {
     text += heading(group, terminal);
     for (const Command* command : all_commands()) {
       if (command->group != group) continue;
+      const std::string summary =
+          wrap(command->summary, terminal.width, static_cast<int>(column) + 4);
       text +=
-          fmt::format("  {}  {}\n", terminal.style(Style::accent, pad_right(command->name, column)),
-                      command->summary);
+          fmt::format("  {}  {}", terminal.style(Style::accent, pad_right(command->name, column)),
+                      summary.substr(column + 4));
     }
   }
   text += heading("Flags of every command", terminal) + flag_rows(common_flags(), terminal);
-  text +=
-      "\nMODEL is a path to a GGUF file or the name of a pulled model.\n"
-      "`checkbit COMMAND --help` shows a command's flags and examples.\n";
+  text += "\n" + wrap(
+                     "MODEL is a path to a GGUF file or the name of a pulled model.\n"
+                     "`checkbit COMMAND --help` shows a command's flags and examples.",
+                     terminal.width, 0);
   return text;
 }
 

@@ -8,9 +8,11 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/resident_memory.h"
 #include "cli/cli_test_console.h"
 #include "file/model_file.h"
 #include "report/text.h"
+#include "run/session.h"
 
 namespace checkbit {
 namespace {
@@ -70,6 +72,43 @@ TEST(CliInspect, MemoryGrowsWithContext) {
   const double at_128 = record(inspect_json({"--context", "128"}), "kv_cache_bytes");
   EXPECT_GT(at_64, 0);
   EXPECT_EQ(at_128, 2 * at_64);
+}
+
+/// What a session that is really opened takes, and what stands beside it.
+TEST(CliInspect, MemoryIsWhatARunTakes) {
+  const nlohmann::json json = inspect_json({"--context", "128"});
+  SessionOptions options;
+  options.context_tokens = 128;
+  options.max_logits = 1;
+  const auto session = Session::open(kTiny, options);
+  ASSERT_TRUE(session.ok()) << session.error().message;
+  const double weights = record(json, "weights_bytes");
+  const double cache = record(json, "kv_cache_bytes");
+  EXPECT_EQ(cache, static_cast<double>(KvCache::bytes_for(session->model().hyperparameters(),
+                                                          session->context_tokens())));
+  EXPECT_GE(weights, static_cast<double>(session->model().packed_bytes()));
+  const double whole = record(json, "run_bytes");
+  EXPECT_GT(whole, static_cast<double>(session->planned_bytes()));
+  EXPECT_LT(whole, static_cast<double>(session->planned_bytes()) +
+                       static_cast<double>(resident_bytes()) + 16e6);
+}
+
+TEST(CliInspect, WhatDoesNotOpenSaysWhyAndHasNoMemory) {
+  const std::string path = (std::filesystem::temp_directory_path() /
+                            ("checkbit_inspect_" + std::to_string(::getpid()) + ".gguf"))
+                               .string();
+  std::string bytes(std::filesystem::file_size(kTiny), '\0');
+  std::ifstream(kTiny, std::ios::binary)
+      .read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  const std::string name = "blk.0.attn_q.weight";
+  bytes[bytes.find(name)] = 'B';
+  std::ofstream(path, std::ios::binary) << bytes;
+  const CliResult result = run_in_process({"inspect", path, "--json"});
+  std::filesystem::remove(path);
+  EXPECT_EQ(result.status, kExitDone) << result.err;
+  const auto json = nlohmann::json::parse(result.out);
+  EXPECT_THAT(json["warnings"].dump(), HasSubstr("it does not run here: tensor Blk.0.attn_q"));
+  for (const auto& item : json["records"]) EXPECT_NE(item["name"], "run_bytes");
 }
 
 TEST(CliInspect, TextFitsEightyColumnsAndIsPlainInAPipe) {

@@ -8,15 +8,17 @@
 #include <nlohmann/json.hpp>
 
 #include "arch/kv_cache.h"
+#include "base/resident_memory.h"
 #include "cli/terminal.h"
+#include "quantize/run_memory.h"
 #include "report/text.h"
 #include "run/chat_template.h"
+#include "run/session.h"
 #include "run/tokenizer.h"
 
 namespace checkbit {
 namespace {
 
-constexpr std::int64_t kUsualContext = 4096;
 constexpr std::size_t kNamesInWarning = 3;
 
 std::vector<TypeUse> count_types(const ModelFile& file) {
@@ -76,21 +78,42 @@ void warn_of_types(const std::vector<TypeUse>& types, std::vector<std::string>& 
   }
 }
 
-void describe_tokenizer(const Metadata& metadata, InspectedModel& facts) {
-  const auto model = metadata.get_string("tokenizer.ggml.model");
-  if (!model) {
-    facts.warnings.push_back("no tokenizer in the file: it cannot read or write text");
-    return;
-  }
-  facts.tokenizer = *model;
+Result<Tokenizer> describe_tokenizer(const Metadata& metadata, InspectedModel& facts) {
+  if (const auto model = metadata.get_string("tokenizer.ggml.model")) facts.tokenizer = *model;
   if (const auto pre = metadata.get_string("tokenizer.ggml.pre"))
     facts.tokenizer += fmt::format(" ({})", *pre);
   if (const auto* tokens = metadata.get_strings("tokenizer.ggml.tokens")) {
     facts.tokenizer += fmt::format(", {} tokens", format_grouped(tokens->size()));
   }
-  const Result<Tokenizer> tokenizer = Tokenizer::create(metadata);
-  if (!tokenizer.ok())
-    facts.warnings.push_back(fmt::format("tokenizer: {}", tokenizer.error().message));
+  return Tokenizer::create(metadata);
+}
+
+/// While the tokenizer is held: what is resident now is what a run has before any weight.
+Status count_memory(const ModelFile& file, std::int64_t context_tokens, InspectedModel& facts) {
+  const std::uint64_t start_bytes = resident_bytes();
+  const std::int64_t own = facts.hyperparameters ? facts.hyperparameters->context_length : 1;
+  const std::int64_t context = context_tokens > 0 ? context_tokens : std::min(own, kDefaultContext);
+  SessionOptions options;
+  options.context_tokens = 1;  // run_memory makes what the context asks for
+  options.max_logits = 1;
+  options.repack = false;
+  CB_TRY(Session session, Session::open(file.path(), options));
+  CB_TRY(const Plan plan, plan_copy(file));
+  CB_TRY(RunMemory run, run_memory(session, plan, std::min(context, own), start_bytes));
+  run.cache_bytes = KvCache::bytes_for(session.model().hyperparameters(), context);
+  facts.memory = MemoryNeed{.context_tokens = context,
+                            .weights_bytes = plan.resident_bytes(),
+                            .kv_cache_bytes = run.cache_bytes,
+                            .buffer_bytes = run.buffer_bytes + run.sampler_bytes +
+                                            activation_bytes(plan, run.batch_tokens),
+                            .program_bytes = run.program_bytes,
+                            .most_bytes = promised_bytes(run, plan)};
+  if (context > own) {
+    facts.warnings.push_back(
+        fmt::format("the model was trained for {} tokens of context: `run` refuses more",
+                    format_grouped(static_cast<std::uint64_t>(own))));
+  }
+  return {};
 }
 
 void describe_template(const Metadata& metadata, InspectedModel& facts) {
@@ -161,24 +184,14 @@ InspectedModel inspect_model(const ModelFile& file, std::int64_t context_tokens)
     facts.parameters += use.elements;
     facts.tensor_bytes += use.bytes;
   }
-  const Result<ModelConfig> config = read_config(metadata);
-  if (config.ok()) {
+  const Result<Tokenizer> tokenizer = describe_tokenizer(metadata, facts);
+  if (const Result<ModelConfig> config = read_config(metadata); config.ok())
     facts.hyperparameters = config->hyperparameters;
-    const std::int64_t own = config->hyperparameters.context_length;
-    const std::int64_t usual = own > 0 ? std::min(own, kUsualContext) : kUsualContext;
-    const std::int64_t context = context_tokens > 0 ? context_tokens : usual;
-    facts.memory =
-        MemoryNeed{.context_tokens = context,
-                   .weights_bytes = facts.tensor_bytes,
-                   .kv_cache_bytes = KvCache::bytes_for(config->hyperparameters, context)};
-    if (own > 0 && context > own) {
-      facts.warnings.push_back(fmt::format("the model was trained for {} tokens of context",
-                                           format_grouped(static_cast<std::uint64_t>(own))));
-    }
-  } else {
-    facts.warnings.push_back(fmt::format("it does not run here: {}", config.error().message));
+  if (const Status counted = count_memory(file, context_tokens, facts); !counted.ok()) {
+    std::string_view message = counted.error().message;
+    if (message.starts_with(file.path() + ": ")) message.remove_prefix(file.path().size() + 2);
+    facts.warnings.push_back(fmt::format("it does not run here: {}", message));
   }
-  describe_tokenizer(metadata, facts);
   describe_template(metadata, facts);
   warn_of_types(facts.types, facts.warnings);
   warn_of_rows(file, facts.warnings);

@@ -1,8 +1,9 @@
 // What a model file says about itself, gathered for `inspect`.
 //
 // Errors: none: what cannot be understood becomes a warning, so that `inspect` shows every file
-// that
-//   parses, also those that Checkbit cannot run.
+//   that parses, also those that Checkbit cannot run.
+// Memory: the weights stay in the file; a session is opened on its map to see whether the model
+//   runs and which buffers it takes.
 // Threads: pure functions.
 #pragma once
 
@@ -25,11 +26,14 @@ struct TypeUse {
   std::uint64_t bytes = 0;
 };
 
+/// What `run` takes, counted as `quantize --fit` counts it.
 struct MemoryNeed {
   std::int64_t context_tokens = 0;
-  std::uint64_t weights_bytes = 0;
+  std::uint64_t weights_bytes = 0;  ///< as they lie in memory
   std::uint64_t kv_cache_bytes = 0;
-  std::uint64_t total_bytes() const { return weights_bytes + kv_cache_bytes; }
+  std::uint64_t buffer_bytes = 0;   ///< activations, logits, sampler
+  std::uint64_t program_bytes = 0;  ///< code, tokenizer and header
+  std::uint64_t most_bytes = 0;     ///< all of it, or the peak of loading where that is more
 };
 
 struct InspectedModel {
@@ -39,8 +43,8 @@ struct InspectedModel {
   std::uint64_t tensor_bytes = 0;
   std::vector<TypeUse> types;                      ///< largest share of the bytes first
   std::optional<Hyperparameters> hyperparameters;  ///< only for architectures that Checkbit runs
-  std::optional<MemoryNeed> memory;
-  std::string tokenizer;  ///< "gpt2 (smollm), 49,152 tokens"
+  std::optional<MemoryNeed> memory;                ///< only for models that open
+  std::string tokenizer;                           ///< "gpt2 (smollm), 49,152 tokens"
   std::optional<std::string> chat_template;
   std::vector<std::string> warnings;
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "report/text.h"
 
@@ -10,7 +11,6 @@ namespace checkbit {
 namespace {
 
 constexpr double kPatienceSeconds = 2;
-constexpr double kPipeIntervalSeconds = 30;
 constexpr int kWidestBar = 30;
 constexpr int kNarrowestBar = 8;
 
@@ -27,22 +27,31 @@ std::string rate(const ProgressState& state) {
                            state.unit);
 }
 
-/// Figures without the bar: "45 %  44.1 MB of 98.0 MB  5.2 MB/s  0:10 left".
-std::string figures(const ProgressState& state) {
+std::string join_parts(const std::vector<std::string>& parts) {
+  return fmt::format("{}", fmt::join(parts, "  "));
+}
+
+/// "45 %", "44.1 MB of 98.0 MB", "5.2 MB/s", "0:10 left": the parts that fit into `room`, the time
+/// left and the share being the last to go.
+std::string figures(const ProgressState& state, std::size_t room) {
   if (state.total == 0) {
-    return fmt::format("{} {} {}", amount(state.done, state.unit),
-                       state.unit == "bytes" ? "" : state.unit, rate(state));
+    const std::string unit = state.unit == "bytes" ? "" : " " + state.unit;
+    return fmt::format("{}{}  {}", amount(state.done, state.unit), unit, rate(state));
   }
   const std::uint64_t done = std::min(state.done, state.total);
-  std::string text = fmt::format(
-      "{:3.0f} %  {} of {}", 100.0 * static_cast<double>(done) / static_cast<double>(state.total),
-      amount(done, state.unit), amount(state.total, state.unit));
+  const double share = static_cast<double>(done) / static_cast<double>(state.total);
+  std::vector<std::string> parts = {
+      fmt::format("{:3.0f} %", 100.0 * share),
+      fmt::format("{} of {}", amount(done, state.unit), amount(state.total, state.unit))};
   const double per_second = state.per_second();
   if (per_second > 0 && state.elapsed_seconds >= 0.5) {
-    text += fmt::format("  {}  {} left", rate(state),
-                        format_duration(static_cast<double>(state.total - done) / per_second));
+    const double left_seconds = static_cast<double>(state.total - done) / per_second;
+    parts.push_back(rate(state));
+    parts.push_back(fmt::format("{} left", format_duration(left_seconds)));
+    if (display_width(join_parts(parts)) > room) parts.erase(parts.begin() + 2);
   }
-  return text;
+  if (display_width(join_parts(parts)) > room) parts.erase(parts.begin() + 1);
+  return join_parts(parts);
 }
 
 }  // namespace
@@ -52,12 +61,13 @@ ProgressBar::ProgressBar(std::ostream& err, Terminal terminal, bool quiet)
 
 std::string ProgressBar::render(const ProgressState& state, const Terminal& terminal) {
   const std::string label = clean_line(state.label);
-  const std::string numbers = figures(state);
+  const auto width = static_cast<std::size_t>(terminal.width);
+  const std::size_t taken = display_width(label) + 3;
+  const std::string numbers = figures(state, width > taken ? width - taken : 0);
   const auto used = static_cast<int>(display_width(label) + display_width(numbers)) + 5;
   const int bar = std::min(kWidestBar, terminal.width - used);
   if (state.total == 0 || bar < kNarrowestBar) {
-    return shorten(fmt::format("{}  {}", label, numbers),
-                   static_cast<std::size_t>(terminal.width - 1));
+    return shorten(fmt::format("{}  {}", label, numbers), width - 1);
   }
   const double share =
       static_cast<double>(std::min(state.done, state.total)) / static_cast<double>(state.total);
@@ -71,15 +81,7 @@ std::string ProgressBar::render(const ProgressState& state, const Terminal& term
 }
 
 void ProgressBar::update(const ProgressState& state) {
-  if (quiet_) return;
-  if (!terminal_.is_terminal) {
-    if (state.elapsed_seconds < 1) next_line_seconds_ = kPipeIntervalSeconds;
-    if (state.finished || state.elapsed_seconds < next_line_seconds_) return;
-    next_line_seconds_ = state.elapsed_seconds + kPipeIntervalSeconds;
-    err_ << fmt::format("checkbit: {}: {}\n", clean_line(state.label), figures(state))
-         << std::flush;
-    return;
-  }
+  if (quiet_ || !terminal_.is_terminal) return;
   if (state.finished) return clear();
   if (!state.eager && state.elapsed_seconds < kPatienceSeconds) return;
   err_ << "\r" << render(state, terminal_) << "\x1b[K" << std::flush;

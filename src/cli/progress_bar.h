@@ -1,8 +1,7 @@
 // Draws progress on standard error.
 //
 // What: in a terminal one line that is redrawn in place, shown once an operation has taken two
-//   seconds (at once when it is marked eager); in a pipe one plain line every thirty seconds;
-//   nothing when quiet.
+//   seconds (at once when it is marked eager); nothing in a pipe, and nothing when quiet.
 // Threads: the caller of update serialises (base/progress.h does).
 #pragma once
 
@@ -30,7 +29,6 @@ class ProgressBar : public ProgressSink {
   Terminal terminal_;
   bool quiet_;
   bool drawn_ = false;
-  double next_line_seconds_ = 0;  ///< in a pipe
 };
 
 }  // namespace checkbit

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "report/text.h"
+
 namespace checkbit {
 namespace {
 
@@ -37,6 +39,15 @@ Result<std::string> read_text_input(const std::string& path, Console& console) {
                 std::strerror(reason));
   }
   return read_stream(file, path);
+}
+
+Status check_text(std::string_view text, std::string_view name) {
+  if (text.empty()) return fail(ErrorKind::invalid, "{}: the text is empty", name);
+  if (const auto bad = first_invalid_utf8(text)) {
+    return fail(ErrorKind::invalid, "{}: not valid UTF-8 at byte {}; convert it to UTF-8 first",
+                name, *bad);
+  }
+  return {};
 }
 
 }  // namespace checkbit

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <regex>
 
 #include "base/progress.h"
@@ -74,17 +75,76 @@ TEST(Cli, WithoutWordsListsTheCommands) {
   for (const Command* command : all_commands()) EXPECT_THAT(result.out, HasSubstr(command->name));
 }
 
-TEST(Cli, HelpOfEveryCommandFitsEightyColumnsAndShowsItsExamples) {
-  for (const Command* command : all_commands()) {
-    const CliResult result = run_in_process({std::string(command->name), "--help"});
-    EXPECT_EQ(result.status, kExitDone) << command->name;
-    EXPECT_THAT(result.out, HasSubstr(synopsis(*command)));
-    EXPECT_FALSE(command->examples.empty()) << command->name;
-    for (const auto& example : command->examples)
-      EXPECT_THAT(result.out, HasSubstr(example.command));
-    std::istringstream lines(result.out);
-    for (std::string line; std::getline(lines, line);) EXPECT_LE(display_width(line), 80u) << line;
+void expect_fits(const std::string& text, int width) {
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);)
+    EXPECT_LE(display_width(line), static_cast<std::size_t>(width)) << line;
+}
+
+/// As a shell reads it: a backslash at the end of a line joins the next one.
+std::string joined_lines(const std::string& text) {
+  return std::regex_replace(text, std::regex(R"( \\\n *)"), " ");
+}
+
+TEST(Cli, HelpOfEveryCommandFitsItsTerminalAndShowsItsExamples) {
+  for (const int width : {60, 80}) {
+    for (const Command* command : all_commands()) {
+      const CliResult result =
+          run_in_process({std::string(command->name), "--help"}, "", false, width);
+      EXPECT_EQ(result.status, kExitDone) << command->name;
+      EXPECT_THAT(result.out, HasSubstr(synopsis(*command)));
+      EXPECT_FALSE(command->examples.empty()) << command->name;
+      for (const auto& example : command->examples)
+        EXPECT_THAT(joined_lines(result.out), HasSubstr(example.command));
+      expect_fits(result.out, width);
+    }
+    expect_fits(run_in_process({}, "", false, width).out, width);
+    expect_fits(run_in_process({"pull", "--list"}, "", false, width).out, width);
   }
+}
+
+TEST(Cli, ModelsThatCanBePulledAreListedAsJson) {
+  const auto json = nlohmann::json::parse(run_in_process({"pull", "--list", "--json"}).out);
+  EXPECT_TRUE(json["records"].empty());
+  EXPECT_TRUE(json["environment"].is_object());
+  ASSERT_FALSE(json["models"].empty());
+  for (const auto& model : json["models"]) {
+    EXPECT_GT(model["size_bytes"].get<double>(), 1e6);
+    EXPECT_TRUE(model["pulled"].is_boolean());
+    for (const char* key : {"name", "licence", "summary"}) EXPECT_NE(model[key], "") << key;
+  }
+}
+
+const std::string kTiny = std::string(CHECKBIT_SOURCE_DIR) + "/tests/data/tiny/llama-yarn.gguf";
+
+TEST_F(CliFiles, WhatAModelReadsIsUtf8AndNotEmpty) {
+  const std::string broken = "caf\xe9 au lait";
+  const auto run = [](const std::vector<std::string>& more, const std::string& input = "") {
+    std::vector<std::string> words = {"run", kTiny, "-n", "1"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_in_process(words, input);
+  };
+  const std::string bad = "not valid UTF-8 at byte 3";
+  for (const char* raw : {"--raw", "--quiet"}) {
+    expect_one_line_error(run({raw, "-p", broken}), "the prompt: " + bad);
+    expect_one_line_error(run({raw, "-p", ""}), "the prompt: the text is empty");
+    expect_one_line_error(run({raw, "-f", write("latin1.txt", broken)}), "latin1.txt: " + bad);
+    expect_one_line_error(run({raw, "-f", write("empty.txt", "")}), "empty.txt: the text is empty");
+    expect_one_line_error(run({raw, "-f", "-"}, broken), bad);
+  }
+  expect_one_line_error(run({"-q", "-p", "a", "--system", broken}), "the system message: " + bad);
+  expect_one_line_error(run_in_process({"chat", kTiny, "-q"}, broken + "\n"), bad);
+  expect_one_line_error(run_in_process({"measure", kTiny, "--text", path("latin1.txt")}), bad);
+}
+
+TEST_F(CliFiles, AnImpossibleOutputIsKnownBeforeTheWork) {
+  const std::string text = write("text.txt", std::string(4000, 'a'));
+  expect_one_line_error(run_in_process({"measure", kTiny, "--text", text, "-c", "64", "--html",
+                                        path("none/page.html")}),
+                        "there is no folder");
+  expect_one_line_error(
+      run_in_process({"run", kTiny, "-q", "-p", "a", "-n", "0", "--logits-out", folder_.string()}),
+      "is a folder");
 }
 
 TEST(Cli, RecordsOfCommandsAreComplete) {
@@ -138,7 +198,13 @@ TEST(Cli, ValuesAreChecked) {
   expect_usage_error(run_in_process({"inspect", "a", "--context", "abc"}),
                      "'abc' is not a whole number");
   expect_usage_error(run_in_process({"inspect", "a", "--context", "99999999999999999999"}),
-                     "is not a whole number");
+                     "is out of range");
+  expect_usage_error(run_in_process({"inspect", "a", "--context", "9223372036854775807"}),
+                     "the most is 1073741824");
+  expect_usage_error(run_in_process({"inspect", "a", "--context", ""}), "'' is not a whole number");
+  expect_usage_error(run_in_process({"run", "a", "-p", "b", "--top-p", "7"}), "the most is 1");
+  expect_usage_error(run_in_process({"run", "a", "-p", "b", "--min-p", "1.1"}), "the most is 1");
+  expect_usage_error(run_in_process({"run", "a", "-p", "b", "--stop", ""}), "--stop: '' is empty");
   expect_usage_error(run_in_process({"inspect", "a", "--context", "0"}), "the least is 1");
   expect_usage_error(run_in_process({"inspect", "a", "--context", "-5"}), "the least is 1");
   expect_usage_error(run_in_process({"inspect", "a", "--threads", "0"}), "--threads");

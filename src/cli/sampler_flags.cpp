@@ -1,5 +1,7 @@
 #include "cli/sampler_flags.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <optional>
@@ -23,13 +25,14 @@ std::optional<std::pair<TokenId, float>> parse_bias(const std::string& text) {
 }
 
 Flag number_flag(std::string_view name, std::string_view help, std::string_view default_value,
-                 double minimum = 0) {
+                 double minimum = 0, double maximum = 0) {
   return {.name = name,
           .kind = ValueKind::number,
           .value_name = "X",
           .help = help,
           .default_value = default_value,
-          .minimum = minimum};
+          .minimum = minimum,
+          .maximum = maximum};
 }
 
 Flag integer_flag(std::string_view name, std::string_view help, std::string_view default_value) {
@@ -50,8 +53,10 @@ std::vector<Flag> sampler_flags() {
       tokens,
       number_flag("--temperature", "0 always takes the most likely token", "0.8"),
       integer_flag("--top-k", "only the N most likely tokens; 0 for all", "40"),
-      number_flag("--top-p", "only the most likely tokens that share this probability", "0.95"),
-      number_flag("--min-p", "only tokens at least this likely, relative to the best", "0.05"),
+      number_flag("--top-p", "only the most likely tokens that share this probability", "0.95", 0,
+                  1),
+      number_flag("--min-p", "only tokens at least this likely, relative to the best", "0.05", 0,
+                  1),
       number_flag("--repetition-penalty", "divides the logits of recent tokens; 1 for none", "1"),
       number_flag("--presence-penalty", "subtracted once from recent tokens", "0", kAny),
       number_flag("--frequency-penalty", "subtracted for each time a token is recent", "0", kAny),
@@ -75,7 +80,18 @@ Status check_sampler_flags(const Arguments& arguments) {
     if (!parse_bias(text))
       return fail(ErrorKind::invalid, "--logit-bias: '{}' is not ID=NUMBER", text);
   }
+  for (const auto& text : arguments.texts("--stop")) {
+    if (text.empty()) return fail(ErrorKind::invalid, "--stop: '' is empty");
+  }
   return {};
+}
+
+std::string describe_cut(const Generation& generation) {
+  if (generation.reason == StopReason::context_full)
+    return "stopped because the context is full: --context N makes room";
+  if (generation.reason == StopReason::token_limit && !generation.tokens.empty())
+    return fmt::format("stopped at {} tokens: -n N allows more", generation.tokens.size());
+  return "";
 }
 
 GenerateOptions generate_options(const Arguments& arguments) {

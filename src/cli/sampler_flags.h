@@ -14,4 +14,7 @@ Status check_sampler_flags(const Arguments& arguments);
 /// Precondition: check_sampler_flags passed.
 GenerateOptions generate_options(const Arguments& arguments);
 
+/// Why an answer ends before its end, and what helps; "" when it does not.
+std::string describe_cut(const Generation& generation);
+
 }  // namespace checkbit

@@ -42,8 +42,6 @@ const char* escape_of(Style style) {
   return "";
 }
 
-bool is_continuation(unsigned char byte) { return (byte & 0xc0) == 0x80; }
-
 bool locale_is_utf8() {
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
     const char* value = std::getenv(name);
@@ -85,7 +83,12 @@ std::string clean_lines(std::string_view text) {
   std::string shown;
   for (std::size_t start = 0; start <= text.size();) {
     const std::size_t end = std::min(text.find('\n', start), text.size());
-    shown += clean_line(text.substr(start, end - start));
+    std::string_view line = text.substr(start, end - start);
+    for (std::size_t tab = 0; (tab = line.find('\t')) != std::string_view::npos;) {
+      shown += clean_line(line.substr(0, tab)) + '\t';
+      line.remove_prefix(tab + 1);
+    }
+    shown += clean_line(line);
     if (end < text.size()) shown += '\n';
     start = end + 1;
   }
@@ -94,13 +97,7 @@ std::string clean_lines(std::string_view text) {
 
 std::string shorten(std::string_view text, std::size_t width) {
   if (display_width(text) <= width) return std::string(text);
-  std::size_t characters = 0;
-  std::size_t end = 0;
-  while (end < text.size()) {
-    if (!is_continuation(static_cast<unsigned char>(text[end])) && ++characters >= width) break;
-    ++end;
-  }
-  return std::string(text.substr(0, end)) + "…";
+  return std::string(prefix_of_width(text, width > 0 ? width - 1 : 0)) + "…";
 }
 
 std::string pad_right(std::string_view text, std::size_t width) {
@@ -206,10 +203,16 @@ std::string TextTable::render(const Terminal& terminal, int indent) const {
       widths[c] = std::max(widths[c], display_width(row[c]));
   }
   const std::string margin(static_cast<std::size_t>(indent), ' ');
+  const auto under = [&](const std::string& line, const std::string& cell) {
+    const std::size_t column = display_width(line);
+    const std::string text = wrap(cell, terminal.width, static_cast<int>(column));
+    return text.empty() ? std::string("\n") : text.substr(column);
+  };
   const auto line_of = [&](const std::vector<std::string>& cells) {
     std::string line = margin;
     for (std::size_t c = 0; c < cells.size(); ++c) {
       if (c > 0) line += "  ";
+      if (c + 1 == cells.size() && !right[c]) return line + under(line, cells[c]);
       line += right[c] ? pad_left(cells[c], widths[c]) : pad_right(cells[c], widths[c]);
     }
     line.erase(line.find_last_not_of(' ') + 1);

@@ -1,7 +1,7 @@
 // Text for people: widths, colours, wrapped paragraphs, aligned rows, numbers with units.
 //
 // What: everything that makes output fit a terminal of 80 columns and still be plain in a pipe.
-// Units: widths in terminal cells, approximated as one per UTF-8 character.
+// Units: widths in terminal cells, as report/text.h counts them.
 // Threads: pure functions.
 #pragma once
 
@@ -29,7 +29,7 @@ struct Terminal {
 /// not "dumb". COLUMNS overrides the width.
 Terminal describe_terminal(int descriptor);
 
-/// report/text.h's clean_line for each line: text from files must not move the cursor.
+/// report/text.h's clean_line for each line, tabs kept: text from files must not move the cursor.
 std::string clean_lines(std::string_view text);
 
 /// Cut to `width` with "…" at the end.
@@ -52,7 +52,8 @@ std::string format_duration(double seconds);
 /// malformed, negative or over 2^63.
 std::optional<std::uint64_t> parse_bytes(std::string_view text);
 
-/// A table of aligned columns. Cells are plain text; `right` columns are aligned to the right.
+/// A table of aligned columns. Cells are plain text; `right` columns are aligned to the right. A
+/// last column that is aligned to the left is wrapped under itself.
 struct TextTable {
   std::vector<std::string> header;
   std::vector<bool> right;

@@ -56,6 +56,20 @@ TEST(Shorten, CountsCharactersNotBytes) {
   EXPECT_EQ(display_width(shorten("ÄÖÜäöü", 3)), 3u);
 }
 
+TEST(Width, WideCharactersTakeTwoCellsAndCombiningOnesNone) {
+  EXPECT_EQ(display_width("日本語"), 6u);
+  EXPECT_EQ(display_width("😀"), 2u);
+  EXPECT_EQ(display_width("e\u0301"), 1u);
+  EXPECT_EQ(display_width("\xff\xfe"), 2u);
+  EXPECT_EQ(shorten("日本語です", 7), "日本語…");
+  EXPECT_EQ(shorten("日本語です", 6), "日本…");  // half a character does not fit
+  EXPECT_EQ(pad_right("日本", 6), "日本  ");
+}
+
+TEST(CleanLines, KeepsTabs) {
+  EXPECT_EQ(clean_lines("\tif x\n\t\treturn\x1b"), "\tif x\n\t\treturn?");
+}
+
 TEST(CleanLines, KeepsLinesAndNothingElseThatActs) {
   const std::string text = clean_lines("a\x1b[2Jb\nc\rd\n");
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2);
@@ -101,23 +115,32 @@ TEST(ProgressBar, WaitsTwoSecondsUnlessEager) {
   EXPECT_TRUE(err.str().ends_with("\r\x1b[K"));
 }
 
-TEST(ProgressBar, IsSparseInAPipeAndSilentWhenQuiet) {
-  std::ostringstream err;
-  ProgressState state{.label = "reading", .unit = "tokens", .total = 1000, .elapsed_seconds = 0};
-  {
-    ProgressBar bar(err, {}, false);
+TEST(ProgressBar, NarrowTerminalsLoseTheRateBeforeTheTimeLeft) {
+  const ProgressState state{.label = "writing",
+                            .unit = "weights",
+                            .total = 134'500'000,
+                            .done = 69'900'000,
+                            .elapsed_seconds = 4};
+  const auto line = [&](int width) {
+    return ProgressBar::render(state, {.is_terminal = true, .width = width});
+  };
+  EXPECT_EQ(line(64), "writing   52 %  69.9 M of 134.5 M  17.5 M weights/s  0:04 left");
+  EXPECT_EQ(line(60), "writing  ======.......   52 %  69.9 M of 134.5 M  0:04 left");
+  EXPECT_EQ(line(50), "writing   52 %  69.9 M of 134.5 M  0:04 left");
+  EXPECT_EQ(line(40), "writing  ======......   52 %  0:04 left");
+}
+
+TEST(ProgressBar, IsSilentInAPipeAndWhenQuiet) {
+  ProgressState state{.label = "reading", .unit = "tokens", .total = 1000, .eager = true};
+  for (const bool is_terminal : {false, true}) {
+    std::ostringstream err;
+    ProgressBar bar(err, {.is_terminal = is_terminal}, is_terminal);
     for (int second = 0; second <= 70; ++second) {
       state.elapsed_seconds = second;
       bar.update(state);
     }
+    EXPECT_EQ(err.str(), "");
   }
-  const std::string text = err.str();
-  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2);
-  EXPECT_EQ(text.find('\r'), std::string::npos);
-  std::ostringstream quiet;
-  ProgressBar bar(quiet, {.is_terminal = true}, true);
-  bar.update(state);
-  EXPECT_EQ(quiet.str(), "");
 }
 
 }  // namespace

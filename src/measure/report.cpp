@@ -58,10 +58,12 @@ Chart perplexity_chart(const ComparisonStory& story, const std::vector<Record>& 
   chart.caption = "Lower is better. ";
   if (story.reference.has_value()) {
     const Record ratio = record_named(records, "perplexity_ratio");
-    chart.caption +=
-        "The error bars are wide because some passages are harder than others, for "
-        "both models alike. Compared window by window the ratio is " +
-        in_words(ratio) + ".";
+    if (ratio.low.has_value()) {
+      chart.caption +=
+          "The error bars are wide because some passages are harder than others, for both models "
+          "alike. ";
+    }
+    chart.caption += "Compared window by window the ratio is " + in_words(ratio) + ".";
     if (is_undecided(ratio)) {
       chart.caption += " That interval includes 1: on this text no difference is certain.";
     }
@@ -224,7 +226,7 @@ Report build_comparison_report(const ComparisonStory& story) {
   figures.blocks.emplace_back(Paragraph{
       windows_note(story.result) +
       "; the first half of each window is only context. Intervals come from redrawing whole "
-      "windows, the same ones for both models."});
+      "windows, the same ones for both models; fewer than six windows give none."});
   figures.blocks.emplace_back(Commands{"These figures again:", all_commands(story)});
   report.sections.push_back(std::move(figures));
   report.environment = story.environment;

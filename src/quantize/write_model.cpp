@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "base/output_path.h"
 #include "base/progress.h"
 #include "file/metadata_keys.h"
 #include "file/sha256.h"
@@ -164,14 +165,7 @@ Status check_output_path(const ModelFile& source, const std::string& path) {
                   "{}: the output would overwrite the source {}; choose another name", path, part);
     }
   }
-  if (fs::is_directory(path, ignored))
-    return fail(ErrorKind::invalid, "{}: is a folder; name a file", path);
-  const fs::path folder = fs::path(path).parent_path();
-  if (!folder.empty() && !fs::is_directory(folder, ignored)) {
-    return fail(ErrorKind::not_found, "{}: there is no folder {}; create it first", path,
-                folder.string());
-  }
-  return {};
+  return check_output_path(path);
 }
 
 Result<GgufWriter> write_unnamed(const ModelFile& source, const Plan& plan, const Receipt& receipt,

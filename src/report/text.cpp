@@ -1,6 +1,8 @@
 #include "report/text.h"
 
+#include <array>
 #include <cstdint>
+#include <span>
 
 namespace checkbit {
 namespace {
@@ -57,7 +59,58 @@ bool is_bidi_control(char32_t c) {
          c == 0x200F || c == 0x061C;
 }
 
+struct Range {
+  char32_t first;
+  char32_t last;
+};
+
+constexpr bool in_any(char32_t c, std::span<const Range> ranges) {
+  for (const Range& range : ranges) {
+    if (c >= range.first && c <= range.last) return true;
+  }
+  return false;
+}
+
+/// Combining marks, joiners and variation selectors.
+constexpr std::array<Range, 8> kNoCell = {{{0x0300, 0x036F},
+                                           {0x0483, 0x0489},
+                                           {0x0591, 0x05BD},
+                                           {0x064B, 0x065F},
+                                           {0x200B, 0x200F},
+                                           {0x20D0, 0x20F0},
+                                           {0xFE00, 0xFE0F},
+                                           {0xFE20, 0xFE2F}}};
+/// East Asian wide and full-width characters, and emoji.
+constexpr std::array<Range, 13> kTwoCells = {{{0x1100, 0x115F},
+                                              {0x231A, 0x231B},
+                                              {0x2E80, 0x303E},
+                                              {0x3041, 0xA4CF},
+                                              {0xA960, 0xA97F},
+                                              {0xAC00, 0xD7A3},
+                                              {0xF900, 0xFAFF},
+                                              {0xFE30, 0xFE6F},
+                                              {0xFF00, 0xFF60},
+                                              {0xFFE0, 0xFFE6},
+                                              {0x1F300, 0x1F64F},
+                                              {0x1F680, 0x1FAFF},
+                                              {0x20000, 0x3FFFD}}};
+
+std::size_t cells_of(char32_t c) {
+  if (c < 0x300) return 1;
+  if (in_any(c, kNoCell)) return 0;
+  return in_any(c, kTwoCells) ? 2 : 1;
+}
+
 }  // namespace
+
+std::optional<std::size_t> first_invalid_utf8(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const Piece piece = first_piece(text.substr(at));
+    if (!piece.valid) return at;
+    at += piece.bytes.size();
+  }
+  return std::nullopt;
+}
 
 std::string valid_utf8(std::string_view text) {
   return transform(text, [](std::string& output, const Piece& piece) { output += piece.bytes; });
@@ -105,8 +158,24 @@ std::string glue(std::string_view text) {
 
 std::size_t display_width(std::string_view utf8) {
   std::size_t width = 0;
-  for (const char c : utf8) width += (static_cast<std::uint8_t>(c) & 0xC0U) != 0x80 ? 1 : 0;
+  while (!utf8.empty()) {
+    const Piece piece = first_piece(utf8);
+    width += piece.valid ? cells_of(piece.code_point) : 1;
+    utf8.remove_prefix(piece.bytes.size());
+  }
   return width;
+}
+
+std::string_view prefix_of_width(std::string_view utf8, std::size_t width) {
+  std::string_view rest = utf8;
+  while (!rest.empty()) {
+    const Piece piece = first_piece(rest);
+    const std::size_t cells = piece.valid ? cells_of(piece.code_point) : 1;
+    if (cells > width) break;
+    width -= cells;
+    rest.remove_prefix(piece.bytes.size());
+  }
+  return utf8.substr(0, utf8.size() - rest.size());
 }
 
 }  // namespace checkbit

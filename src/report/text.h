@@ -5,6 +5,7 @@
 // Threads: pure functions.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,7 +25,13 @@ std::string clean_line(std::string_view text);
 /// Spaces become no-break spaces: a number stays on the line of its unit.
 std::string glue(std::string_view text);
 
-/// Columns on a terminal, counting each code point as one.
+/// Cells on a terminal: two for East Asian wide characters and emoji, none for combining marks, one
+/// for everything else and for each byte that is not part of valid UTF-8.
 std::size_t display_width(std::string_view utf8);
+/// As many characters from the start as fit into `width` cells.
+std::string_view prefix_of_width(std::string_view utf8, std::size_t width);
+
+/// Where the first byte stands that is not part of valid UTF-8.
+std::optional<std::size_t> first_invalid_utf8(std::string_view text);
 
 }  // namespace checkbit

@@ -96,7 +96,11 @@ Result<Generation> generate(Session& session, std::span<const TokenId> prompt,
     return {};
   };
   auto start = Clock::now();
-  CB_TRY_STATUS(session.evaluate(prompt, Logits::last, take));
+  if (auto status = session.evaluate(prompt, Logits::last, take); !status) {
+    if (!cancel_requested()) return status.error();
+    g.reason = StopReason::cancelled;
+    return g;
+  }
   g.prompt_seconds = seconds_since(start);
   StopFilter filter(options.stop, on_text, g.text);
   Utf8Stream characters;
@@ -129,7 +133,11 @@ Result<Generation> generate(Session& session, std::span<const TokenId> prompt,
   }
   g.generation_seconds = seconds_since(start);
   if (g.reason != StopReason::stop_string) {
-    if (!filter.push(characters.flush())) filter.flush();
+    if (filter.push(characters.flush())) {
+      g.reason = StopReason::stop_string;
+    } else {
+      filter.flush();
+    }
   }
   g.logits_hash = hash.hex();
   return g;

@@ -4,6 +4,8 @@
 //   string, the token limit, the end of the context or a cancel. Stop strings are cut from the
 //   text, also when they arrive over several tokens.
 // Errors: those of Session::evaluate and Sampler::create; a cancel is not an error but a reason.
+// One
+//   during the prompt leaves the sequence as it was and no logits, hence no hash.
 // Threads: one generation per session at a time.
 #pragma once
 

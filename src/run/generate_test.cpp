@@ -67,6 +67,14 @@ std::string pieces_of(const Session& session, std::span<const TokenId> tokens) {
   return all;
 }
 
+TokenId token_of_byte(const Tokenizer& tokenizer, char byte) {
+  for (TokenId id = 0; id < static_cast<TokenId>(tokenizer.size()); ++id) {
+    if (tokenizer.piece(id) == std::string_view(&byte, 1)) return id;
+  }
+  ADD_FAILURE() << "no token for byte " << int{byte};
+  return 0;
+}
+
 /// Cancelling is global to the process: no test may leave it set.
 class Generate : public testing::Test {
  protected:
@@ -122,6 +130,19 @@ TEST_F(Generate, CutsAStopStringOverSeveralTokens) {
   EXPECT_GT(ends_whole, 2);
 }
 
+/// A byte that may begin a character is held until the end; only then is the stop string complete.
+TEST_F(Generate, AStopStringThatTheEndCompletesIsTheReason) {
+  Session session = open_tiny(small());
+  const std::string half = "\xE2";
+  GenerateOptions options = greedy(1);
+  options.sampler.logit_bias = {{token_of_byte(session.tokenizer(), half[0]), 1000.0f}};
+  ASSERT_EQ(hear(session, options).result.text, half);
+  options.stop = {half};
+  const Heard heard = hear(session, options);
+  EXPECT_EQ(heard.result.reason, StopReason::stop_string);
+  EXPECT_EQ(heard.result.text, "");
+}
+
 TEST_F(Generate, CutsAtTheFirstOfTwoStopStrings) {
   Session whole = open_tiny(small());
   const std::string text = hear(whole, greedy(30)).result.text;
@@ -144,14 +165,6 @@ TEST_F(Generate, TextHeldForAStopStringThatDoesNotComeIsGiven) {
   EXPECT_EQ(heard.result.reason, StopReason::token_limit);
   EXPECT_EQ(heard.result.text, text);
   EXPECT_EQ(heard.joined(), text);
-}
-
-TokenId token_of_byte(const Tokenizer& tokenizer, char byte) {
-  for (TokenId id = 0; id < static_cast<TokenId>(tokenizer.size()); ++id) {
-    if (tokenizer.piece(id) == std::string_view(&byte, 1)) return id;
-  }
-  ADD_FAILURE() << "no token for byte " << int{byte};
-  return 0;
 }
 
 /// Three bytes at random: euro signs, and every way to break one.
@@ -190,6 +203,21 @@ TEST_F(Generate, EndsWhenTheContextIsFull) {
   EXPECT_EQ(heard.joined(), pieces_of(session, heard.result.tokens));
 }
 
+/// Keys are stored in blocks of 16 positions; a context need not be whole blocks.
+TEST_F(Generate, AContextIsAsLongAsAskedFor) {
+  Session long_session = open_tiny(small());
+  const Generation full = hear(long_session, greedy(40)).result;
+  for (const std::int64_t context : {5, 6, 15, 17, 33}) {
+    Session session = open_tiny(small(context));
+    const Generation g = hear(session, greedy(1000)).result;
+    EXPECT_EQ(g.reason, StopReason::context_full) << context;
+    EXPECT_EQ(session.cache().length(), context);
+    const std::size_t count = static_cast<std::size_t>(context) - kPrompt.size() + 1;
+    EXPECT_EQ(g.tokens, std::vector(full.tokens.begin(),
+                                    full.tokens.begin() + static_cast<std::ptrdiff_t>(count)));
+  }
+}
+
 TEST_F(Generate, EndsAtAnEndToken) {
   Session session = open_tiny(small());
   GenerateOptions options = greedy(10);
@@ -218,6 +246,18 @@ TEST_F(Generate, ACancelIsAReason) {
   EXPECT_TRUE(full.starts_with(text));
   clear_cancel();
   EXPECT_EQ(hear(session, greedy(3)).result.reason, StopReason::token_limit);
+}
+
+TEST_F(Generate, ACancelDuringThePromptIsAReason) {
+  Session session = open_tiny(small());
+  request_cancel();
+  const auto result = generate(session, kPrompt, greedy(4));
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_EQ(result->reason, StopReason::cancelled);
+  EXPECT_EQ(result->prompt_tokens, kPrompt.size());
+  EXPECT_TRUE(result->tokens.empty());
+  EXPECT_EQ(result->text + result->logits_hash, "");
+  EXPECT_EQ(session.cache().length(), 0);
 }
 
 TEST_F(Generate, ACancelledPromptLeavesTheCacheAsItWas) {
@@ -305,7 +345,9 @@ TEST(Session, OpenRefusesImpossibleOptions) {
   expect_refused(tiny("absent"), {}, ErrorKind::not_found, "absent.gguf");
   EXPECT_EQ(open_tiny(small(0)).context_tokens(), 2048);
   EXPECT_EQ(open_tiny(small(2048)).context_tokens(), 2048);
-  EXPECT_GE(open_tiny(small(1)).context_tokens(), 1);
+  for (const std::int64_t context : {1, 3, 17}) {
+    EXPECT_EQ(open_tiny(small(context)).context_tokens(), context);
+  }
 }
 
 std::vector<float> logits_after(Session& session, TokenId token) {

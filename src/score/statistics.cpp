@@ -64,6 +64,9 @@ double acceleration(const BlockTable& table, const Statistic& statistic) {
   return scale > 0 && std::isfinite(cubes) ? cubes / scale : 0;
 }
 
+/// The range of n blocks holds the median with probability 1 - 2^(1 - n): 94 % of 5, 97 % of 6.
+constexpr std::size_t kFewestBlocks = 6;
+
 /// Linear between order statistics. Precondition: sorted, not empty.
 double sorted_quantile(const std::vector<double>& sorted, double q) {
   const double position = q * static_cast<double>(sorted.size() - 1);
@@ -100,7 +103,7 @@ Estimate bootstrap_interval(const BlockTable& table, const Statistic& statistic,
   CB_CHECK(table.blocks() > 0 && options.resamples > 0);
   CB_CHECK(options.confidence > 0 && options.confidence < 1);
   Estimate estimate{statistic(table.totals()), std::nullopt};
-  if (table.blocks() < 2 || !std::isfinite(estimate.value)) return estimate;
+  if (table.blocks() < kFewestBlocks || !std::isfinite(estimate.value)) return estimate;
 
   std::vector<double> values = redraw(table, statistic, options);
   if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); })) {

@@ -6,8 +6,8 @@
 //   of a redraw, so figures of two models on the same windows stay paired.
 // Interval: bias-corrected and accelerated (BCa), with its tails widened as a Student t with
 //   windows - 1 degrees of freedom is wider than a normal (the plain bootstrap is too narrow for
-//   few blocks). At 95 % it covers within 92 % to 97.5 % from 8 windows on (statistics_test);
-//   from 2 to 7 it is rougher; for 1 there is none.
+//   few blocks). At 95 % it covers within 92 % to 97.5 % from 8 windows on (statistics_test); for
+//   fewer than 6 there is none: their whole range holds the truth less often than 95 % of the time.
 // Random numbers: counter-based, so the interval is a function of (table, statistic, options).
 // Threads: const calls from any thread.
 // Reference: B. Efron, "Better Bootstrap Confidence Intervals", 1987; T. Hesterberg, "What Teachers
@@ -64,7 +64,7 @@ struct BootstrapOptions {
   std::uint64_t seed = 1;
 };
 
-/// The statistic of the whole table with its interval; no interval when there are fewer than two
+/// The statistic of the whole table with its interval; no interval when there are fewer than six
 /// blocks or the statistic is not finite on some redraw. Precondition: blocks() > 0.
 Estimate bootstrap_interval(const BlockTable& table, const Statistic& statistic,
                             const BootstrapOptions& options = {});

@@ -160,16 +160,18 @@ TEST(Bootstrap, ScalesWithTheDataAndNestsWithConfidence) {
 }
 
 TEST(Bootstrap, ConstantBlocksGiveAPoint) {
-  const Estimate estimate = bootstrap_interval(table_of({4, 4, 4, 4}), mean_of);
+  const Estimate estimate = bootstrap_interval(table_of({4, 4, 4, 4, 4, 4}), mean_of);
   EXPECT_EQ(estimate.interval->low, 4);
   EXPECT_EQ(estimate.interval->high, 4);
 }
 
-TEST(Bootstrap, OneBlockOrAStatisticThatFailsHasNoInterval) {
+TEST(Bootstrap, FewBlocksOrAStatisticThatFailsHaveNoInterval) {
   EXPECT_FALSE(bootstrap_interval(table_of({3}), mean_of).interval.has_value());
+  EXPECT_FALSE(bootstrap_interval(table_of({3, 4, 3, 5, 6}), mean_of).interval.has_value());
+  EXPECT_TRUE(bootstrap_interval(table_of({3, 4, 3, 5, 6, 4}), mean_of).interval.has_value());
   EXPECT_EQ(bootstrap_interval(table_of({3}), mean_of).value, 3);
   const auto fails = [](std::span<const double> s) { return std::log(s[0]); };
-  EXPECT_FALSE(bootstrap_interval(table_of({0, 0, 0, 5}), fails).interval.has_value());
+  EXPECT_FALSE(bootstrap_interval(table_of({0, 0, 0, 0, 0, 0, 5}), fails).interval.has_value());
 }
 
 }  // namespace
