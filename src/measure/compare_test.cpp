@@ -365,7 +365,7 @@ TEST(Compare, RecordsHaveTheirFixedNames) {
   FakeSource model("model", kVocabulary, 1, 1);
   FakeSource reference("reference", kVocabulary, 1, 2);
   const auto result =
-      compare_models(model, &reference, some_text(33 * 4, kVocabulary), small_windows());
+      compare_models(model, &reference, some_text(33 * 6, kVocabulary), small_windows());
   ASSERT_TRUE(result.ok());
   std::map<std::string, Record> records;
   for (const Record& record : to_records(*result, "checkbit measure")) {
