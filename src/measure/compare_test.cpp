@@ -384,7 +384,7 @@ TEST(Compare, RecordsHaveTheirFixedNames) {
   }
   EXPECT_EQ(records["top1_changed"].unit, "share");
   EXPECT_EQ(records["perplexity"].value, result->perplexity.value);
-  EXPECT_EQ(records["scored_tokens"].value, 4 * 16);
+  EXPECT_EQ(records["scored_tokens"].value, 6 * 16);
 }
 
 }  // namespace
