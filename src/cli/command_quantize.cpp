@@ -38,15 +38,13 @@ Status check(const Arguments& arguments) {
 Status print_recipes(Console& console) {
   console.out << console.out_terminal.style(Style::dim, "type     bits  what it is") << "\n";
   for (const RecipeInfo& recipe : all_recipes()) {
-    const Format* format = find_format(recipe.name);
     const std::string bits =
-        format == nullptr ? "mix" : fmt::format("{:.2f}", format->bits_per_weight());
+        recipe.format == nullptr ? "mix" : fmt::format("{:.2f}", recipe.format->bits_per_weight());
     constexpr int kIndent = 16;
     const std::string summary = wrap(recipe.summary, console.out_terminal.width, kIndent);
     console.out << fmt::format(
-        "{}  {:>5}  {}\n",
-        console.out_terminal.style(Style::bold, fmt::format("{:<7}", recipe.name)), bits,
-        std::string_view(summary).substr(kIndent));
+        "{}  {:>5}  {}", console.out_terminal.style(Style::bold, fmt::format("{:<7}", recipe.name)),
+        bits, std::string_view(summary).substr(kIndent));
   }
   return {};
 }
@@ -111,7 +109,7 @@ std::ptrdiff_t changed_tensors(const Plan& plan) {
 }
 
 void print_paragraph(const std::string& text, Console& console) {
-  console.out << wrap(clean_line(text), console.out_terminal.width, 0) << "\n";
+  console.out << wrap(clean_line(text), console.out_terminal.width, 0);
 }
 
 /// What would be written: the size, and with --json the type of every tensor.

@@ -188,12 +188,12 @@ Result<Plan> plan_copy(const ModelFile& file) {
 std::vector<RecipeInfo> all_recipes() {
   std::vector<RecipeInfo> recipes;
   for (const Mix& mix : kMixes)
-    recipes.push_back({std::string(mix.name), std::string(mix.summary)});
+    recipes.push_back({std::string(mix.name), std::string(mix.summary), nullptr});
   for (const Format* format : all_formats()) {
     const bool named =
         std::ranges::any_of(recipes, [&](const RecipeInfo& r) { return r.name == format->name; });
     if (format->encode != nullptr && !named)
-      recipes.push_back({std::string(format->name), std::string(format->summary)});
+      recipes.push_back({std::string(format->name), std::string(format->summary), format});
   }
   return recipes;
 }

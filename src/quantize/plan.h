@@ -57,6 +57,7 @@ bool is_quantizable(const TensorPlan& tensor);
 struct RecipeInfo {
   std::string name;
   std::string summary;
+  const Format* format = nullptr;  ///< null for a mix
 };
 std::vector<RecipeInfo> all_recipes();
 
