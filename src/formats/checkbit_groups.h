@@ -14,9 +14,11 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "base/float16.h"
 #include "formats/format.h"
+#include "formats/integer_form.h"
 #include "formats/rounding.h"
 
 namespace checkbit {
@@ -60,5 +62,42 @@ struct GroupHead {
   Affine affine;
 };
 GroupHead best_group_head(const Group& group, int bits);
+
+/// `Format::unpack`. A Block has kBits, the `head`, and unpack and pack for its 32 integers.
+template <class Block>
+void unpack_group(const std::uint8_t* bytes, IntegerBlock& out) {
+  const auto block = load_unaligned<Block>(bytes);
+  unpack_group_head<Block::kBits>(block.head, out);
+  block.unpack(out.q.data());
+}
+
+/// `Format::encode`.
+template <class Block>
+void encode_groups(const float* in, std::size_t n_blocks, const float* importance,
+                   std::uint8_t* blocks) {
+  encode_blocks<Block, 32>(in, n_blocks, importance, blocks, [](const Group& group, Block& block) {
+    std::uint8_t q[32];
+    const GroupHead best = best_group_head(group, Block::kBits);
+    block.head = best.head;
+    round_to_levels(group, {0, (1 << Block::kBits) - 1}, best.affine, q);
+    block.pack(q);
+  });
+}
+
+/// The record of the format with this block.
+template <class Block, const Format& kFormat>
+constexpr Format group_format(std::string_view name, std::string_view summary) {
+  return {.name = name,
+          .type_id = kOwnFormatBase + Block::kBits,
+          .block_elements = 32,
+          .block_bytes = sizeof(Block),
+          .summary = summary,
+          .decode = decode_integer<kFormat>,
+          .encode = encode_groups<Block>,
+          .is_finite = group_head_is_finite,
+          .integer = group_integer_form(Block::kBits),
+          .unpack = unpack_group<Block>,
+          .own = true};
+}
 
 }  // namespace checkbit
