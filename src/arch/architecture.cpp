@@ -151,6 +151,16 @@ std::int64_t Hyperparameters::size_of(Dimension dimension) const {
 
 std::span<const Architecture* const> all_architectures() { return kArchitectures; }
 
+std::size_t linear_group(std::span<const Step> steps, std::size_t first) {
+  std::size_t end = first + 1;
+  if (steps[first].kind != StepKind::linear) return 1;
+  while (end < steps.size() && steps[end].kind == StepKind::linear &&
+         steps[end].in == steps[first].in && steps[end].out != steps[first].in) {
+    ++end;
+  }
+  return end - first;
+}
+
 const Architecture* find_architecture(std::string_view name) {
   const auto found = std::ranges::find_if(kArchitectures, [&](auto* a) { return a->name == name; });
   return found == kArchitectures.end() ? nullptr : *found;

@@ -132,6 +132,25 @@ struct Architecture {
   Status (*refine)(const Metadata& metadata, Hyperparameters& h) = nullptr;
 };
 
+/// How many steps from `first` on run as one: linear steps that read the same buffer and stand
+/// together share one barrier and one quantization of their input.
+std::size_t linear_group(std::span<const Step> steps, std::size_t first);
+
+/// f(steps, layer) for every group of linear steps, layer by layer (0 outside the layers).
+template <class F>
+void for_linear_groups(const Architecture& architecture, std::int64_t layers, F&& f) {
+  const auto walk = [&](std::span<const Step> steps, std::int64_t layer) {
+    for (std::size_t i = 0; i < steps.size();) {
+      const std::size_t count = linear_group(steps, i);
+      if (steps[i].kind == StepKind::linear) f(steps.subspan(i, count), layer);
+      i += count;
+    }
+  };
+  walk(architecture.prologue, 0);
+  for (std::int64_t layer = 0; layer < layers; ++layer) walk(architecture.layer, layer);
+  walk(architecture.epilogue, 0);
+}
+
 std::span<const Architecture* const> all_architectures();
 const Architecture* find_architecture(std::string_view name);
 

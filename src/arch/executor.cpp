@@ -77,37 +77,21 @@ Status Executor::allocate() {
 }
 
 Status Executor::allocate_quantized() {
-  const Hyperparameters& h = model_->hyperparameters();
   std::size_t scratch_bytes = 0;
-  std::int64_t widest = 0;
-  std::vector<ActivationForm> forms;
-  for (int r = 0; r < kRoleCount; ++r) {
-    const Role role = static_cast<Role>(r);
-    const std::int64_t layers = role_info(role).per_layer() ? h.layers : 1;
-    for (std::int64_t layer = 0; layer < layers; ++layer) {
-      const PackedMatrix* matrix = model_->matrix(role, layer);
-      if (matrix == nullptr) continue;
-      scratch_bytes = std::max(scratch_bytes, matrix->scratch_bytes());
-      if (!matrix->quantizes()) continue;
-      widest = std::max(widest, matrix->columns());
-      const ActivationForm form = matrix->activation_form();
-      if (std::ranges::find(forms, form) == forms.end()) forms.push_back(form);
-    }
-  }
-  for (const ActivationForm& form : forms) {
-    QuantizedBuffer buffer;
-    buffer.form = form;
-    const auto allocate = [&](AlignedBuffer& to, std::int64_t per_token,
-                              const char* what) -> Status {
-      CB_TRY(to, AlignedBuffer::allocate(static_cast<std::size_t>(max_batch_ * per_token), what));
-      return {};
-    };
-    CB_TRY_STATUS(allocate(buffer.q, widest, "quantized activations"));
-    CB_TRY_STATUS(allocate(buffer.scales, 4 * scales_per_token(form, widest), "activation scales"));
-    CB_TRY_STATUS(allocate(buffer.starts, 4 * starts_per_token(form, widest), "activation sums"));
-    CB_TRY_STATUS(allocate(buffer.mins, 4 * mins_per_token(form, widest), "activation minimums"));
-    quantized_.push_back(std::move(buffer));
-  }
+  std::size_t quantized_bytes = 0;
+  for_linear_groups(model_->architecture(), model_->hyperparameters().layers,
+                    [&](std::span<const Step> steps, std::int64_t layer) {
+                      ActivationSets sets;
+                      for (const Step& step : steps) {
+                        const PackedMatrix* matrix = model_->matrix(step.weight, layer);
+                        if (matrix == nullptr) continue;
+                        scratch_bytes = std::max(scratch_bytes, matrix->scratch_bytes());
+                        if (matrix->quantizes()) sets.add(matrix->activation_form());
+                      }
+                      const auto columns = buffers_[static_cast<int>(steps[0].in)].size;
+                      quantized_bytes = std::max(quantized_bytes, sets.bytes(columns, max_batch_));
+                    });
+  CB_TRY(quantized_, AlignedBuffer::allocate(quantized_bytes, "quantized activations"));
   for (AlignedBuffer& scratch : pack_scratch_) {
     CB_TRY(scratch, AlignedBuffer::allocate(scratch_bytes, "packing scratch"));
   }
@@ -117,8 +101,7 @@ Status Executor::allocate_quantized() {
 std::uint64_t Executor::buffer_bytes() const {
   std::uint64_t bytes = rope_tables_.size();
   for (const Buffer& b : buffers_) bytes += b.data.size();
-  for (const QuantizedBuffer& b : quantized_)
-    bytes += b.q.size() + b.scales.size() + b.starts.size() + b.mins.size();
+  bytes += quantized_.size();
   for (const AlignedBuffer& b : pack_scratch_) bytes += b.size();
   for (const AlignedBuffer& b : score_scratch_) bytes += b.size();
   bytes += split_scratch_.size();
@@ -179,18 +162,27 @@ Status Executor::reserve_scores(std::span<const BatchToken> batch) {
   for (const BatchToken& b : batch) furthest = std::max(furthest, b.sequence->length());
   const std::int64_t needed = furthest + static_cast<std::int64_t>(batch.size()) + 64;
   if (needed > score_capacity_) score_capacity_ = padded(std::max(needed, 2 * score_capacity_));
-  const std::int64_t floats =
-      kAttentionRows * (score_capacity_ + h.head_size + 2 * attention_sum_floats(h.value_size));
-  const auto reserve = [](AlignedBuffer& buffer, std::int64_t n_floats) -> Status {
-    const auto bytes = static_cast<std::size_t>(n_floats) * sizeof(float);
+  const auto reserve = [](AlignedBuffer& buffer, std::uint64_t bytes) -> Status {
     if (buffer.size() >= bytes) return {};
     CB_TRY(buffer, AlignedBuffer::allocate(bytes, "attention scores", AlignedBuffer::Pages::small));
     return {};
   };
-  for (AlignedBuffer& scratch : score_scratch_) CB_TRY_STATUS(reserve(scratch, floats));
-  const std::int64_t blocks = score_capacity_ / kAttentionBlock + 1;
-  return reserve(split_scratch_,
-                 blocks * kAttentionRows * (1 + attention_sum_floats(h.value_size)));
+  for (AlignedBuffer& scratch : score_scratch_)
+    CB_TRY_STATUS(reserve(scratch, score_bytes(h, score_capacity_)));
+  return reserve(split_scratch_, split_bytes(h, score_capacity_));
+}
+
+std::uint64_t Executor::score_bytes(const Hyperparameters& h, std::int64_t positions) {
+  const std::int64_t floats =
+      kAttentionRows * (positions + h.head_size + 2 * attention_sum_floats(h.value_size));
+  return static_cast<std::uint64_t>(floats) * sizeof(float);
+}
+
+std::uint64_t Executor::split_bytes(const Hyperparameters& h, std::int64_t positions) {
+  const std::int64_t blocks = positions / kAttentionBlock + 1;
+  return static_cast<std::uint64_t>(blocks * kAttentionRows *
+                                    (1 + attention_sum_floats(h.value_size))) *
+         sizeof(float);
 }
 
 Result<LogitsView> Executor::evaluate(std::span<const BatchToken> batch) {
@@ -240,18 +232,6 @@ void Executor::run_steps(std::span<const Step> steps, std::int64_t layer) {
     notify(group, layer, true);
     i += count;
   }
-}
-
-/// Linear steps that read the same buffer and stand together run as one: one barrier, one
-/// quantization of the input.
-std::size_t Executor::linear_group(std::span<const Step> steps, std::size_t first) const {
-  std::size_t end = first + 1;
-  if (steps[first].kind != StepKind::linear) return 1;
-  while (end < steps.size() && steps[end].kind == StepKind::linear &&
-         steps[end].in == steps[first].in && steps[end].out != steps[first].in) {
-    ++end;
-  }
-  return end - first;
 }
 
 StepView Executor::view(const Step& step, std::int64_t layer) {

@@ -72,6 +72,9 @@ class Executor {
   std::int64_t max_batch() const { return max_batch_; }
   std::int64_t max_logits() const { return max_logits_; }
   std::uint64_t buffer_bytes() const;
+  /// Of buffer_bytes, what grows with the positions attended to: for each thread, and once.
+  static std::uint64_t score_bytes(const Hyperparameters& h, std::int64_t positions);
+  static std::uint64_t split_bytes(const Hyperparameters& h, std::int64_t positions);
 
  private:
   struct Buffer {
@@ -80,16 +83,6 @@ class Executor {
     AlignedBuffer data;
     float* row(std::int64_t token) const { return data.as<float>() + token * stride; }
   };
-  /// 8-bit activations in one form, reused by every layer.
-  struct QuantizedBuffer {
-    ActivationForm form;
-    AlignedBuffer q, scales, starts, mins;
-    QuantizedActivations view() const {
-      return {q.as<std::int8_t>(), scales.as<float>(), starts.as<std::int32_t>(),
-              mins.as<std::int32_t>()};
-    }
-  };
-
   /// Rows [first_row, + n_rows) of the tokens from first_token on; a row is (token, query head of a
   /// group).
   struct AttentionGroup {
@@ -107,12 +100,10 @@ class Executor {
   void place_tokens(std::span<const BatchToken> batch);
   void run_steps(std::span<const Step> steps, std::int64_t layer);
   void run_step(const Step& step, std::int64_t layer);
-  std::size_t linear_group(std::span<const Step> steps, std::size_t first) const;
   void run_linears(std::span<const Step> steps, std::int64_t layer);
-  void multiply_range(std::span<const Step> steps, std::int64_t layer, std::int64_t begin,
-                      std::int64_t end, int thread);
-  const QuantizedBuffer& quantized(const ActivationForm& form) const;
-  void quantize_input(const Step& step, const ActivationForm& form);
+  void multiply_range(std::span<const Step> steps, std::int64_t layer, const ActivationSets& sets,
+                      std::int64_t begin, std::int64_t end, int thread);
+  void quantize_input(const Step& step, const ActivationForm& form, const QuantizedActivations& to);
   void embed(const Step& step);
   void head_norm(const Step& step, std::int64_t layer);
   void apply_rope(const Step& step, std::int64_t layer);
@@ -141,7 +132,7 @@ class Executor {
   std::int64_t max_logits_ = 0;
   std::int64_t n_tokens_ = 0;  ///< rows in use by the step that runs
   Buffer buffers_[kSlotCount];
-  std::vector<QuantizedBuffer> quantized_;
+  AlignedBuffer quantized_;                   ///< 8-bit activations of the linear steps that run
   std::vector<AlignedBuffer> pack_scratch_;   ///< one per thread
   std::vector<AlignedBuffer> score_scratch_;  ///< one per thread
   AlignedBuffer split_scratch_;  ///< peaks and sums of the blocks of one split row group

@@ -5,10 +5,6 @@
 #include "arch/executor.h"
 
 namespace checkbit {
-namespace {
-constexpr std::size_t kMostLinears = 8;  ///< linear steps of one input: query, key, value are three
-}  // namespace
-
 void Executor::run_step(const Step& step, std::int64_t layer) {
   const Hyperparameters& h = model_->hyperparameters();
   const Buffer& out = buffers_[static_cast<int>(step.out)];
@@ -52,8 +48,8 @@ void Executor::run_step(const Step& step, std::int64_t layer) {
   }
 }
 
-/// Rows are decoded from the file's map. One fault there maps 64 KiB, so pages are given back now and
-/// then: the look-ups of one prompt would else leave a small model's whole table resident.
+/// Rows are decoded from the file's map. One fault there maps 64 KiB, so pages are given back now
+/// and then: the look-ups of one prompt would else leave a small model's whole table resident.
 void Executor::embed(const Step& step) {
   constexpr std::int64_t kLookUpsKept = 8;
   const PackedMatrix* table = model_->matrix(step.weight);
@@ -95,14 +91,8 @@ void Executor::apply_rope(const Step& step, std::int64_t layer) {
   });
 }
 
-const Executor::QuantizedBuffer& Executor::quantized(const ActivationForm& form) const {
-  const auto found = std::ranges::find(quantized_, form, &QuantizedBuffer::form);
-  CB_CHECK(found != quantized_.end());
-  return *found;
-}
-
-void Executor::quantize_input(const Step& step, const ActivationForm& form) {
-  const QuantizedBuffer& to = quantized(form);
+void Executor::quantize_input(const Step& step, const ActivationForm& form,
+                              const QuantizedActivations& to) {
   const Buffer& in = buffers_[static_cast<int>(step.in)];
   for_tokens([&](std::int64_t t) {
     const TokenBlock block = token_block(t, n_tokens_);
@@ -112,36 +102,35 @@ void Executor::quantize_input(const Step& step, const ActivationForm& form) {
     a.form = form;
     a.width = block.width;
     a.lane = static_cast<int>(t - block.first);
-    a.q = to.q.as<std::int8_t>() + block.first * in.size;
-    a.scales = to.scales.as<float>() + block.first * scales_per_token(form, in.size);
-    a.starts = to.starts.as<std::int32_t>() + block.first * starts_per_token(form, in.size);
-    a.mins = to.mins.as<std::int32_t>() + block.first * mins_per_token(form, in.size);
+    a.q = to.q + block.first * in.size;
+    a.scales = to.scales + block.first * scales_per_token(form, in.size);
+    a.starts = to.starts + block.first * starts_per_token(form, in.size);
+    a.mins = to.mins + block.first * mins_per_token(form, in.size);
     kernels_->quantize_activations(a);
   });
 }
 
 void Executor::run_linears(std::span<const Step> steps, std::int64_t layer) {
+  const Buffer& in = buffers_[static_cast<int>(steps[0].in)];
   std::int64_t panels = 0;
-  const QuantizedBuffer* done[kMostLinears] = {};
-  int n_done = 0;
-  CB_CHECK(steps.size() <= kMostLinears);
+  ActivationSets sets;
   for (const Step& step : steps) {
     const PackedMatrix* matrix = model_->matrix(step.weight, layer);
     panels += matrix->panels();
-    if (!matrix->quantizes()) continue;
-    const QuantizedBuffer* buffer = &quantized(matrix->activation_form());
-    if (std::find(done, done + n_done, buffer) != done + n_done) continue;
-    quantize_input(step, buffer->form);
-    done[n_done++] = buffer;
+    if (matrix->quantizes()) sets.add(matrix->activation_form());
+  }
+  for (int i = 0; i < sets.size(); ++i) {
+    quantize_input(steps[0], sets.form(i), sets.view(i, quantized_.data(), in.size, n_tokens_));
   }
   pool_->for_shares(panels, [&](std::int64_t begin, std::int64_t end, int thread) {
-    multiply_range(steps, layer, begin, end, thread);
+    multiply_range(steps, layer, sets, begin, end, thread);
   });
 }
 
 /// Panels [begin, end) of the steps' matrices laid end to end.
-void Executor::multiply_range(std::span<const Step> steps, std::int64_t layer, std::int64_t begin,
-                              std::int64_t end, int thread) {
+void Executor::multiply_range(std::span<const Step> steps, std::int64_t layer,
+                              const ActivationSets& sets, std::int64_t begin, std::int64_t end,
+                              int thread) {
   for (const Step& step : steps) {
     const PackedMatrix* matrix = model_->matrix(step.weight, layer);
     const std::int64_t first = std::max<std::int64_t>(begin, 0);
@@ -152,7 +141,10 @@ void Executor::multiply_range(std::span<const Step> steps, std::int64_t layer, s
     const Buffer& in = buffers_[static_cast<int>(step.in)];
     const Buffer& out = buffers_[static_cast<int>(step.out)];
     ActivationRows x{in.row(0), in.stride, n_tokens_, {}};
-    if (matrix->quantizes()) x.quantized = quantized(matrix->activation_form()).view();
+    if (matrix->quantizes()) {
+      const int set = sets.find(matrix->activation_form());
+      x.quantized = sets.view(set, quantized_.data(), in.size, n_tokens_);
+    }
     matrix->multiply(*kernels_, x, first, last, out.row(0), out.stride,
                      pack_scratch_[static_cast<std::size_t>(thread)].data());
     if (step.bias == Role::none) continue;

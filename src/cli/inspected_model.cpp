@@ -105,7 +105,7 @@ Status count_memory(const ModelFile& file, std::int64_t context_tokens, Inspecte
                             .weights_bytes = plan.resident_bytes(),
                             .kv_cache_bytes = run.cache_bytes,
                             .buffer_bytes = run.buffer_bytes + run.sampler_bytes +
-                                            activation_bytes(plan, run.batch_tokens),
+                                            activation_bytes(run, plan),
                             .program_bytes = run.program_bytes,
                             .most_bytes = promised_bytes(run, plan)};
   if (context > own) {

@@ -14,6 +14,7 @@
 // Threads: constants and pure functions.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "formats/format.h"
@@ -52,12 +53,6 @@ constexpr std::int64_t starts_per_token(const ActivationForm& form, std::int64_t
 constexpr std::int64_t mins_per_token(const ActivationForm& form, std::int64_t columns) {
   return form.min_step == 0 ? 0 : columns / form.min_step;
 }
-constexpr std::int64_t activation_bytes_per_token(const ActivationForm& form,
-                                                  std::int64_t columns) {
-  return columns + 4 * (scales_per_token(form, columns) + starts_per_token(form, columns) +
-                        mins_per_token(form, columns));
-}
-
 struct TokenBlock {
   std::int64_t first = 0;
   int width = 0;  ///< 8, 4 or 1
@@ -74,10 +69,10 @@ constexpr TokenBlock token_block(std::int64_t token, std::int64_t n_tokens) {
 
 /// Activations of n_tokens tokens, quantized to 8 bits (-127..127).
 struct QuantizedActivations {
-  const std::int8_t* q = nullptr;
-  const float* scales = nullptr;
-  const std::int32_t* starts = nullptr;
-  const std::int32_t* mins = nullptr;  ///< null without mins
+  std::int8_t* q = nullptr;
+  float* scales = nullptr;
+  std::int32_t* starts = nullptr;
+  std::int32_t* mins = nullptr;  ///< not read without mins
 };
 
 /// Quantizes one token into its place in a block: pointers are those of the block.
@@ -91,6 +86,60 @@ struct QuantizeArguments {
   float* scales = nullptr;
   std::int32_t* starts = nullptr;
   std::int32_t* mins = nullptr;
+};
+
+/// The distinct forms that matrices with one input ask for, and where their activations lie in one
+/// buffer.
+class ActivationSets {
+ public:
+  static constexpr int kMost = 8;  ///< linear steps of one input: query, key, value are three
+  void add(const ActivationForm& form) {
+    if (find(form) < 0 && n_ < kMost) forms_[n_++] = form;
+  }
+  int size() const { return n_; }
+  const ActivationForm& form(int i) const { return forms_[i]; }
+  /// Its number, or -1.
+  int find(const ActivationForm& form) const {
+    for (int i = 0; i < n_; ++i) {
+      if (forms_[i] == form) return i;
+    }
+    return -1;
+  }
+  std::size_t bytes(std::int64_t columns, std::int64_t tokens) const {
+    std::size_t sum = 0;
+    for (int i = 0; i < n_; ++i) sum += set_bytes(forms_[i], columns, tokens);
+    return sum;
+  }
+  /// Set `i` in `buffer`, which holds bytes(columns, tokens).
+  QuantizedActivations view(int i, std::uint8_t* buffer, std::int64_t columns,
+                            std::int64_t tokens) const {
+    for (int before = 0; before < i; ++before) buffer += set_bytes(forms_[before], columns, tokens);
+    const ActivationForm& form = forms_[i];
+    const auto take = [&](std::int64_t bytes) {
+      std::uint8_t* at = buffer;
+      buffer += rounded(bytes * tokens);
+      return at;
+    };
+    QuantizedActivations view;
+    view.q = reinterpret_cast<std::int8_t*>(take(columns));
+    view.scales = reinterpret_cast<float*>(take(4 * scales_per_token(form, columns)));
+    view.starts = reinterpret_cast<std::int32_t*>(take(4 * starts_per_token(form, columns)));
+    view.mins = reinterpret_cast<std::int32_t*>(take(4 * mins_per_token(form, columns)));
+    return view;
+  }
+
+ private:
+  static std::size_t rounded(std::int64_t bytes) {
+    return static_cast<std::size_t>((bytes + 63) / 64 * 64);
+  }
+  static std::size_t set_bytes(const ActivationForm& form, std::int64_t columns,
+                               std::int64_t tokens) {
+    return rounded(columns * tokens) + rounded(4 * scales_per_token(form, columns) * tokens) +
+           rounded(4 * starts_per_token(form, columns) * tokens) +
+           rounded(4 * mins_per_token(form, columns) * tokens);
+  }
+  ActivationForm forms_[kMost];
+  int n_ = 0;
 };
 
 }  // namespace checkbit

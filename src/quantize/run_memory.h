@@ -21,6 +21,8 @@ struct RunMemory {
   std::uint64_t sampler_bytes = 0;
   std::uint64_t program_bytes = 0;
   std::int64_t batch_tokens = 0;
+  const Architecture* architecture = nullptr;
+  std::int64_t layers = 0;
 };
 
 /// Of a run with this context. `session`: of the source, from its map; `start_bytes`: resident in
@@ -34,9 +36,9 @@ std::uint64_t beside_weights_bytes(const RunMemory& memory, const Plan& source);
 /// What a run of the planned file takes at most: while it loads or when its context is full.
 std::uint64_t promised_bytes(const RunMemory& memory, const Plan& plan);
 
-/// 8-bit activations of a plan: one set of buffers for each form in it.
-std::uint64_t activation_bytes(const Plan& plan, std::int64_t batch_tokens);
+/// 8-bit activations of a plan: the most that any group of linear steps asks for.
+std::uint64_t activation_bytes(const RunMemory& memory, const Plan& plan);
 /// The most that any choice of integer formats asks for.
-std::uint64_t most_activation_bytes(const Plan& plan, std::int64_t batch_tokens);
+std::uint64_t most_activation_bytes(const RunMemory& memory, const Plan& plan);
 
 }  // namespace checkbit
