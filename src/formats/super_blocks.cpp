@@ -54,10 +54,10 @@ class Search {
 };
 
 /// floor(wish), floor(wish) + 1, both put into low .. high; equal ones are tried twice, no harm
-/// done.
+/// done. A wish that is no number (weights that are zero throughout) counts as low.
 std::array<int, 2> neighbours(float wish, int low, int high) {
-  const float bounded =
-      std::clamp(std::floor(wish), static_cast<float>(low), static_cast<float>(high));
+  const float least = static_cast<float>(low);
+  const float bounded = wish > least ? std::min(std::floor(wish), static_cast<float>(high)) : least;
   const int below = static_cast<int>(bounded);
   return {below, std::min(below + 1, high)};
 }

@@ -309,7 +309,7 @@ TEST_P(Product, EveryInstructionSetGivesTheReferenceBits) {
         constexpr int kStride = kRows + 5;
         constexpr float kUntouched = 12345.0f;
         std::vector<float> y(static_cast<std::size_t>(kTokens * kStride), kUntouched);
-        const Activations x = interleave(p, line.form, tokens);
+        Activations x = interleave(p, line.form, tokens);
         std::vector<std::uint8_t> scratch(product_scratch_bytes(p.columns));
         ProductArguments a;
         a.panels = panels.data();
