@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/test_models.h"
+#include "base/test_stride.h"
 #include "run/session.h"
 
 namespace checkbit {
@@ -84,6 +85,8 @@ class RealModel : public testing::TestWithParam<std::string> {};
 TEST_P(RealModel, LogitsHaveTheGoldenHash) {
   const std::string path = pulled_model(GetParam());
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "not pulled: " << path;
+  if (test_stride() > 1 && GetParam() != "smollm2-135m")
+    GTEST_SKIP() << "one model is enough under a sanitizer";
   const auto expected = golden();
   for (const Way& way : ways_to_run()) {
     EXPECT_EQ(hash_of(path, way, expected.at("prompt").get<std::string>(),
