@@ -117,11 +117,7 @@ class Executor {
                     std::int64_t head);
   void keep_wanted(std::span<const BatchToken> batch);
   template <class F>
-  void for_tokens(std::int64_t begin, std::int64_t end, F&& f);
-  template <class F>
-  void for_tokens(F&& f) {
-    for_tokens(0, n_tokens_, std::forward<F>(f));
-  }
+  void for_tokens(F&& f);
   StepView view(const Step& step, std::int64_t layer);
   void notify(std::span<const Step> steps, std::int64_t layer, bool after);
 
@@ -143,21 +139,19 @@ class Executor {
   std::vector<std::int64_t> positions_;
   std::vector<KvCache*> caches_;
   std::vector<std::int32_t> tokens_;
-  std::int64_t looked_up_ = 0;  ///< rows of the embedding since its pages were given back
   std::vector<StepObserver*> observers_;
 };
 
-/// f(token) for tokens [begin, end), on all threads when there are enough of them to be worth a
-/// barrier.
+/// f(token) for every token, on all threads when there are enough of them to be worth a barrier.
 template <class F>
-void Executor::for_tokens(std::int64_t begin, std::int64_t end, F&& f) {
+void Executor::for_tokens(F&& f) {
   constexpr std::int64_t kWorthwhile = 4;
-  if (end - begin < kWorthwhile) {
-    for (std::int64_t t = begin; t < end; ++t) f(t);
+  if (n_tokens_ < kWorthwhile) {
+    for (std::int64_t t = 0; t < n_tokens_; ++t) f(t);
     return;
   }
-  pool_->for_ranges(end - begin, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t t = begin + first; t < begin + last; ++t) f(t);
+  pool_->for_ranges(n_tokens_, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) f(t);
   });
 }
 

@@ -48,22 +48,15 @@ void Executor::run_step(const Step& step, std::int64_t layer) {
   }
 }
 
-/// Rows are decoded from the file's map. One fault there maps 64 KiB, so pages are given back now
-/// and then: the look-ups of one prompt would else leave a small model's whole table resident.
+/// Rows are decoded from the file's map. One fault there maps up to 2 MiB, so the pages are given back
+/// at once: the look-ups of one prompt would else leave a small model's whole table resident.
 void Executor::embed(const Step& step) {
-  constexpr std::int64_t kLookUpsKept = 8;
   const PackedMatrix* table = model_->matrix(step.weight);
   const Buffer& out = buffers_[static_cast<int>(step.out)];
-  for (std::int64_t begin = 0; begin < n_tokens_; begin += kLookUpsKept) {
-    const std::int64_t end = std::min(begin + kLookUpsKept, n_tokens_);
-    for_tokens(begin, end, [&](std::int64_t t) {
-      table->decode_row(tokens_[static_cast<std::size_t>(t)], out.row(t));
-    });
-    looked_up_ += end - begin;
-    if (looked_up_ < kLookUpsKept) continue;
+  for_tokens([&](std::int64_t t) {
+    table->decode_row(tokens_[static_cast<std::size_t>(t)], out.row(t));
     table->drop_source();
-    looked_up_ = 0;
-  }
+  });
 }
 
 void Executor::head_norm(const Step& step, std::int64_t layer) {

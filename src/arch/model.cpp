@@ -82,18 +82,21 @@ Result<Model> Model::load(const ModelFile& file, const PackOptions& options, Thr
   auto placed = model.place_tensors(file);
   if (!placed) return named(placed.error());
   std::uint64_t total = 0;
-  for (const Placed& p : *placed) total += p.packed_bytes;
+  for (Placed& p : *placed) {
+    p.offset = total;
+    total += p.packed_bytes;
+  }
   // One stretch of memory in the order of use: large pages also for small matrices, and long
-  // streams.
+  // streams. Filled in the order of the file: a fault maps neighbours too, which go when their turn
+  // comes.
   auto weights = AlignedBuffer::allocate(total, "weights");
   if (!weights) return named(weights.error());
   model.weights_ = std::move(*weights);
-  std::uint8_t* at = model.weights_.data();
+  std::ranges::sort(*placed, {}, [](const Placed& p) { return p.tensor; });
   std::uint64_t done = 0;
   for (const Placed& p : *placed) {
-    if (auto added = model.add_tensor(file, p, pool, p.packed_bytes > 0 ? at : nullptr); !added)
-      return named(added.error());
-    at += p.packed_bytes;
+    std::uint8_t* place = p.packed_bytes > 0 ? model.weights_.data() + p.offset : nullptr;
+    if (auto added = model.add_tensor(file, p, pool, place); !added) return named(added.error());
     done += p.tensor->info.size_bytes;
     if (progress) progress(done, file.size_bytes());
   }
@@ -118,7 +121,7 @@ Result<std::vector<Model::Placed>> Model::place_tensors(const ModelFile& file) c
     CB_TRY_STATUS(check_shape(tensor, role_info(role), config_.hyperparameters));
     const bool matrix = role_info(role).rows != Dimension::one;
     placed.push_back(
-        {&tensor, role, layer, matrix ? PackedMatrix::packed_bytes_for(tensor, options_) : 0});
+        {&tensor, role, layer, matrix ? PackedMatrix::packed_bytes_for(tensor, options_) : 0, 0});
   }
   std::ranges::sort(placed, {}, [&](const Placed& p) { return index(p.role, p.layer); });
   return placed;

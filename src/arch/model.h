@@ -49,6 +49,7 @@ class Model {
     Role role;
     std::int64_t layer;
     std::uint64_t packed_bytes;
+    std::uint64_t offset;  ///< in weights_
   };
   Result<std::vector<Placed>> place_tensors(const ModelFile& file) const;
   Status add_tensor(const ModelFile& file, const Placed& placed, ThreadPool& pool,

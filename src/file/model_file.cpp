@@ -120,10 +120,14 @@ MappedFile::~MappedFile() {
 void MappedFile::drop_pages(std::span<const std::uint8_t> bytes) const {
   if (bytes.empty()) return;
   CB_CHECK(bytes.data() >= data_ && bytes.data() + bytes.size() <= data_ + size_);
-  // Whole pages, rounded outwards: a neighbour's bytes on them are read again when touched.
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  const auto start = static_cast<std::size_t>(bytes.data() - data_) / page * page;
-  const auto end = static_cast<std::size_t>(bytes.data() - data_) + bytes.size();
+  // Rounded outwards, to what one fault may map: the kernel maps the whole folio of the page cache
+  // around a page, also what was given back before. A neighbour's bytes are read again when
+  // touched.
+  constexpr std::size_t kLargestFolio = 2u << 20;
+  const auto offset = static_cast<std::size_t>(bytes.data() - data_);
+  const std::size_t start = offset / kLargestFolio * kLargestFolio;
+  const std::size_t end =
+      std::min(size_, (offset + bytes.size() + kLargestFolio - 1) / kLargestFolio * kLargestFolio);
   // Advice: a failure costs memory, not correctness.
   (void)::madvise(const_cast<std::uint8_t*>(data_) + start, end - start, MADV_DONTNEED);
 }
@@ -148,7 +152,8 @@ Result<ModelFile> ModelFile::open(const std::string& path) {
       expected_tensors = header.metadata.get_uint(kKeySplitTensors);
       model.metadata_ = std::move(header.metadata);
     }
-    file.drop_pages(data.first(std::min<std::size_t>(header.data_offset, data.size())));  // parsed: kept as values
+    file.drop_pages(data.first(
+        std::min<std::size_t>(header.data_offset, data.size())));  // parsed: kept as values
     model.parts_.push_back(std::move(file));
   }
   for (std::size_t i = 0; i < model.tensors_.size(); ++i) {
