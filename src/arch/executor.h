@@ -142,6 +142,21 @@ class Executor {
   std::vector<StepObserver*> observers_;
 };
 
+/// Observes for its own life, and clears the executor's observers on every way out.
+class Observing {
+ public:
+  /// Null observes nothing.
+  Observing(Executor& executor, StepObserver* observer) : executor_(executor) {
+    if (observer != nullptr) executor_.add_observer(observer);
+  }
+  ~Observing() { executor_.clear_observers(); }
+  Observing(const Observing&) = delete;
+  Observing& operator=(const Observing&) = delete;
+
+ private:
+  Executor& executor_;
+};
+
 /// f(token) for every token, on all threads when there are enough of them to be worth a barrier.
 template <class F>
 void Executor::for_tokens(F&& f) {

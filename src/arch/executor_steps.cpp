@@ -48,14 +48,11 @@ void Executor::run_step(const Step& step, std::int64_t layer) {
   }
 }
 
-/// Rows are decoded from the file's map. One fault there maps up to 2 MiB, so the pages are given back
-/// at once: the look-ups of one prompt would else leave a small model's whole table resident.
 void Executor::embed(const Step& step) {
   const PackedMatrix* table = model_->matrix(step.weight);
   const Buffer& out = buffers_[static_cast<int>(step.out)];
   for_tokens([&](std::int64_t t) {
-    table->decode_row(tokens_[static_cast<std::size_t>(t)], out.row(t));
-    table->drop_source();
+    table->look_up_row(tokens_[static_cast<std::size_t>(t)], out.row(t));
   });
 }
 

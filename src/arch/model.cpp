@@ -101,7 +101,7 @@ Result<Model> Model::load(const ModelFile& file, const PackOptions& options, Thr
     if (progress) progress(done, file.size_bytes());
   }
   if (auto complete = model.check_complete(); !complete) return named(complete.error());
-  // Vectors between matrices bring their neighbours' pages back (a fault maps 64 KiB).
+  // Vectors between matrices bring their neighbours' pages back (a fault maps whole folios).
   for (const ModelTensor& tensor : file.tensors()) file.drop_pages(tensor);
   return model;
 }

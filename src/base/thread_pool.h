@@ -45,9 +45,9 @@ class ThreadPool {
     });
   }
 
-  /// f(begin, end, thread) over [0, n): each thread has one long range, three quarters of its share, and
-  /// takes small pieces of the rest as it comes free, so that a thread whose processor is busy elsewhere
-  /// holds nobody up.
+  /// f(begin, end, thread) over [0, n): each thread has one long range, three quarters of its
+  /// share, and takes small pieces of the rest as it comes free, so that a thread whose processor
+  /// is busy elsewhere holds nobody up.
   template <class F>
   void for_shares(std::int64_t n, F&& f) {
     constexpr std::int64_t kPieces = 4;  // of the rest, a thread

@@ -114,25 +114,16 @@ Result<std::vector<double>> measure_sequences(Session& session, std::int64_t seq
 
 Result<Profiles> measure_profiles(Session& session, const SpeedPlan& plan) {
   Profiles profiles{StepProfiler(session.model()), StepProfiler(session.model())};
-  const auto observed = [&](StepProfiler& profiler, auto&& work) -> Status {
-    session.executor().add_observer(&profiler);
-    const Status done = work();
-    session.executor().clear_observers();
-    return done;
-  };
   if (plan.prompt_tokens > 0) {
     CB_TRY_STATUS(fill_context(session, plan.depth_tokens));
-    CB_TRY_STATUS(observed(profiles.prompt, [&] {
-      return session.evaluate(some_tokens(session, plan.prompt_tokens), Logits::last, ignore_row);
-    }));
+    const Observing observing(session.executor(), &profiles.prompt);
+    CB_TRY_STATUS(
+        session.evaluate(some_tokens(session, plan.prompt_tokens), Logits::last, ignore_row));
   }
   CB_TRY_STATUS(fill_context(session, plan.depth_tokens));
-  const auto generate_all = [&]() -> Status {
-    for (std::int64_t i = 0; i < plan.generated_tokens; ++i)
-      CB_TRY_STATUS(session.evaluate(some_tokens(session, 1), Logits::last, ignore_row));
-    return {};
-  };
-  CB_TRY_STATUS(observed(profiles.generation, generate_all));
+  const Observing observing(session.executor(), &profiles.generation);
+  for (std::int64_t i = 0; i < plan.generated_tokens; ++i)
+    CB_TRY_STATUS(session.evaluate(some_tokens(session, 1), Logits::last, ignore_row));
   return profiles;
 }
 

@@ -84,20 +84,6 @@ class NoiseObserver : public StepObserver {
   std::span<const UseNoise> probes_;
 };
 
-/// Clears observers on every way out.
-class Observing {
- public:
-  Observing(Executor& executor, StepObserver* observer) : executor_(executor) {
-    if (observer != nullptr) executor_.add_observer(observer);
-  }
-  ~Observing() { executor_.clear_observers(); }
-  Observing(const Observing&) = delete;
-  Observing& operator=(const Observing&) = delete;
-
- private:
-  Executor& executor_;
-};
-
 std::vector<TensorUse> uses_of(const EnergyObserver& energy) {
   std::vector<TensorUse> uses;
   for (const auto& [use, sums] : energy.sums) {

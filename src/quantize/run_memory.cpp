@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "kernels/activations.h"
 
@@ -14,10 +15,11 @@ constexpr std::uint64_t kProgramCodeBytes = 3u << 20;
 /// Source pages of the slab being packed, and of the page cache's folios at its ends.
 constexpr std::uint64_t kLoadSlabBytes = 10u << 20;
 
-/// The largest of any group of linear steps, as the executor keeps them: `forms(matrix)` says what
-/// one matrix may ask for.
+using Matrices = std::vector<const TensorPlan*>;
+
+/// The largest bytes_of(matrices, columns) of any group of linear steps, as the executor runs them.
 template <class F>
-std::uint64_t largest_sets(const RunMemory& memory, const Plan& plan, F&& forms) {
+std::uint64_t largest_group(const RunMemory& memory, const Plan& plan, F&& bytes_of) {
   std::map<std::pair<Role, std::int64_t>, const TensorPlan*> matrices;
   for (const TensorPlan& t : plan.tensors) {
     if (t.role != Role::none) matrices[{t.role, t.layer}] = &t;
@@ -25,46 +27,47 @@ std::uint64_t largest_sets(const RunMemory& memory, const Plan& plan, F&& forms)
   std::uint64_t largest = 0;
   for_linear_groups(
       *memory.architecture, memory.layers, [&](std::span<const Step> steps, std::int64_t layer) {
-        ActivationSets sets;
-        std::int64_t columns = 0;
+        Matrices group;
         for (const Step& step : steps) {
           auto found = matrices.find({step.weight, layer});
           if (found == matrices.end() && step.weight == Role::output)
             found = matrices.find({Role::token_embedding, 0});
-          if (found == matrices.end()) continue;
-          columns = static_cast<std::int64_t>(found->second->source->info.columns());
-          forms(*found->second, sets);
+          if (found != matrices.end()) group.push_back(found->second);
         }
-        largest = std::max<std::uint64_t>(largest, sets.bytes(columns, memory.batch_tokens));
+        if (group.empty()) return;
+        const auto columns = static_cast<std::int64_t>(group[0]->source->info.columns());
+        largest = std::max<std::uint64_t>(largest, bytes_of(group, columns));
       });
   return largest;
+}
+
+/// Of one matrix in any format that fits its columns.
+std::size_t most_set_bytes(std::int64_t columns, std::int64_t tokens) {
+  std::size_t most = 0;
+  for (const Format* format : all_formats()) {
+    if (format->unpack == nullptr || columns % format->block_elements != 0) continue;
+    ActivationSets one;
+    one.add(activation_form(format->integer));
+    most = std::max(most, one.bytes(columns, tokens));
+  }
+  return most;
 }
 
 }  // namespace
 
 std::uint64_t activation_bytes(const RunMemory& memory, const Plan& plan) {
-  return largest_sets(memory, plan, [](const TensorPlan& t, ActivationSets& sets) {
-    if (t.format->unpack != nullptr) sets.add(activation_form(t.format->integer));
+  return largest_group(memory, plan, [&](const Matrices& group, std::int64_t columns) {
+    ActivationSets sets;
+    for (const TensorPlan* t : group) {
+      if (t->format->unpack != nullptr) sets.add(activation_form(t->format->integer));
+    }
+    return sets.bytes(columns, memory.batch_tokens);
   });
 }
 
 std::uint64_t most_activation_bytes(const RunMemory& memory, const Plan& plan) {
-  // One matrix asks for one form: the group's largest is as many of the largest form as it has
-  // matrices. Sets hold distinct forms, so each gets an offset of its own.
-  return largest_sets(memory, plan, [](const TensorPlan& t, ActivationSets& sets) {
-    const auto columns = static_cast<std::int64_t>(t.source->info.columns());
-    ActivationForm largest;
-    std::size_t most = 0;
-    for (const Format* format : all_formats()) {
-      if (format->unpack == nullptr || columns % format->block_elements != 0) continue;
-      ActivationSets one;
-      one.add(activation_form(format->integer));
-      if (one.bytes(columns, 16) <= most) continue;
-      most = one.bytes(columns, 16);
-      largest = activation_form(format->integer);
-    }
-    largest.offset = 1000 + sets.size();
-    if (most > 0) sets.add(largest);
+  return largest_group(memory, plan, [&](const Matrices& group, std::int64_t columns) {
+    return group.size() * most_set_bytes(columns, memory.batch_tokens);
   });
 }
 

@@ -78,20 +78,17 @@ FloatStorage storage_of(const Format& format) {
 Result<PackedMatrix> PackedMatrix::create(const ModelTensor& tensor, const PackOptions& options,
                                           ThreadPool& pool, const DropSource& drop_source,
                                           std::uint8_t* place) {
-  PackedMatrix m;
-  m.tensor_ = &tensor;
   const Format& format = *tensor.info.format;
-  m.rows_ = static_cast<std::int64_t>(tensor.info.rows());
-  m.columns_ = static_cast<std::int64_t>(tensor.info.columns());
   if (format.decode == nullptr) {
     return fail(ErrorKind::unsupported, "tensor {}: type {} cannot be read as weights",
                 tensor.info.name, format.name);
   }
-  m.choose_path(format, options.activations);
+  PackedMatrix m = shaped(format, static_cast<std::int64_t>(tensor.info.rows()),
+                          static_cast<std::int64_t>(tensor.info.columns()), options.activations);
+  m.tensor_ = &tensor;
   if (m.packs(format, options)) {
     if (place == nullptr) {
-      CB_TRY(m.own_, AlignedBuffer::allocate(m.panel_bytes_ * static_cast<std::size_t>(m.panels()),
-                                             m.name().c_str()));
+      CB_TRY(m.own_, AlignedBuffer::allocate(m.all_panels_bytes(), m.name().c_str()));
       place = m.own_.data();
     }
     m.packed_ = place;
@@ -130,23 +127,27 @@ bool PackedMatrix::packs(const Format& format, const PackOptions& options) const
   return options.repack && (integer_ || format.block_elements == 1);
 }
 
+PackedMatrix PackedMatrix::shaped(const Format& format, std::int64_t rows, std::int64_t columns,
+                                  ActivationMode activations) {
+  PackedMatrix m;
+  m.rows_ = rows;
+  m.columns_ = columns;
+  m.choose_path(format, activations);
+  return m;
+}
+
 std::uint64_t PackedMatrix::packed_bytes_for(const ModelTensor& tensor,
                                              const PackOptions& options) {
-  PackedMatrix m;
   const Format& format = *tensor.info.format;
-  m.rows_ = static_cast<std::int64_t>(tensor.info.rows());
-  m.columns_ = static_cast<std::int64_t>(tensor.info.columns());
-  m.choose_path(format, options.activations);
-  return m.packs(format, options) ? m.panel_bytes_ * static_cast<std::uint64_t>(m.panels()) : 0;
+  const PackedMatrix m =
+      shaped(format, static_cast<std::int64_t>(tensor.info.rows()),
+             static_cast<std::int64_t>(tensor.info.columns()), options.activations);
+  return m.packs(format, options) ? m.all_panels_bytes() : 0;
 }
 
 std::uint64_t PackedMatrix::packed_bytes_for(const Format& format, std::int64_t rows,
                                              std::int64_t columns) {
-  PackedMatrix m;
-  m.rows_ = rows;
-  m.columns_ = columns;
-  m.choose_path(format, ActivationMode::int8);
-  return m.panel_bytes_ * static_cast<std::uint64_t>(m.panels());
+  return shaped(format, rows, columns, ActivationMode::int8).all_panels_bytes();
 }
 
 /// In slabs, so that source pages and packed panels of the whole matrix are never resident
@@ -321,8 +322,11 @@ void PackedMatrix::decode_row(std::int64_t row, float* out) const {
   format.decode(source, static_cast<std::size_t>(columns_ / format.block_elements), out);
 }
 
-void PackedMatrix::drop_source() const {
-  if (drop_source_) drop_source_(tensor_->bytes);
+void PackedMatrix::look_up_row(std::int64_t row, float* out) const {
+  decode_row(row, out);
+  if (!drop_source_) return;
+  const std::size_t row_bytes = tensor_->info.row_bytes();
+  drop_source_(tensor_->bytes.subspan(static_cast<std::size_t>(row) * row_bytes, row_bytes));
 }
 
 }  // namespace checkbit

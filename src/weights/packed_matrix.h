@@ -66,9 +66,7 @@ class PackedMatrix {
   std::int64_t panels() const { return (rows_ + kPanelRows - 1) / kPanelRows; }
   const std::string& name() const { return tensor_->info.name; }
   const Format& format() const { return *tensor_->info.format; }
-  std::size_t packed_bytes() const {
-    return packed_ == nullptr ? 0 : panel_bytes_ * static_cast<std::size_t>(panels());
-  }
+  std::size_t packed_bytes() const { return packed_ == nullptr ? 0 : all_panels_bytes(); }
   std::string_view path() const;
   /// The product line that multiplies with it ("k32_b4_min"), or "float".
   std::string_view kernel_name() const { return integer_ ? product_line(kind_).name : "float"; }
@@ -88,10 +86,15 @@ class PackedMatrix {
 
   /// One row decoded from the file (embedding look-up): out [columns]. Precondition: row < rows().
   void decode_row(std::int64_t row, float* out) const;
-  /// Gives the file's pages of the tensor back; they are read again when a row is.
-  void drop_source() const;
+  /// The same, and gives the file's pages around the row back: the look-ups of one prompt would
+  /// else leave a small model's whole table resident.
+  void look_up_row(std::int64_t row, float* out) const;
 
  private:
+  /// Without a tensor: what depends on format and shape alone.
+  static PackedMatrix shaped(const Format& format, std::int64_t rows, std::int64_t columns,
+                             ActivationMode activations);
+  std::size_t all_panels_bytes() const { return panel_bytes_ * static_cast<std::size_t>(panels()); }
   void choose_path(const Format& format, ActivationMode activations);
   bool packs(const Format& format, const PackOptions& options) const;
   void pack_all(ThreadPool& pool, const DropSource& drop_source);
