@@ -76,10 +76,13 @@ TEST(RunMemory, PeakOfARunIsWithinThreePercentUnderThePromise) {
   EXPECT_GE(used, 0.97) << peak << " bytes, promised " << promised;
 }
 
+Result<Session> open_tiny() {
+  return Session::open(std::string(CHECKBIT_SOURCE_DIR) + "/tests/data/tiny/llama-yarn.gguf",
+                       {.threads = 1, .repack = false});
+}
+
 TEST(RunMemory, AContextTheModelWasNotTrainedForIsRefused) {
-  auto session =
-      Session::open(std::string(CHECKBIT_SOURCE_DIR) + "/tests/data/tiny/llama-yarn.gguf",
-                    {.threads = 1, .repack = false});
+  auto session = open_tiny();
   ASSERT_TRUE(session.ok());
   const auto plan = plan_copy(session->file());
   ASSERT_TRUE(plan.ok());
@@ -94,9 +97,7 @@ TEST(RunMemory, AContextTheModelWasNotTrainedForIsRefused) {
 
 // A promise holds while the file loads too: source pages of the tensor being packed are there then.
 TEST(RunMemory, ATinyContextStillHasRoomForLoading) {
-  auto session =
-      Session::open(std::string(CHECKBIT_SOURCE_DIR) + "/tests/data/tiny/llama-yarn.gguf",
-                    {.threads = 1, .repack = false});
+  auto session = open_tiny();
   ASSERT_TRUE(session.ok());
   const auto plan = plan_copy(session->file());
   ASSERT_TRUE(plan.ok());

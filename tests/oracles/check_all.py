@@ -20,10 +20,11 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 # Minutes on two cores, whole and short; only for the estimate of the time left.
 MINUTES = {
     "encode": (2, 1),
+    "fit": (8, 2),
     "formats": (5, 1),
     "forward": (9, 3),
     "gguf": (0.2, 0.2),
-    "memory": (3, 1),
+    "memory": (2, 1),
     "mixes": (0.3, 0.3),
     "peer_forward": (3, 1),
     "perplexity": (12, 2),

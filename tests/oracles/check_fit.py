@@ -5,27 +5,21 @@ A model is fitted into shares of what it takes as it is; the result then reads a
 fills the context and generates. The most memory that process had (its maximum resident set, mapped
 pages of the file included) must stay within 3 % of what was promised, and not above it.
 
-Short form: the smallest model. CHECKBIT_FIT=all for the four models.
+A small and a middle model, in a short run the small one; CHECKBIT_FIT=all for the four models.
 """
 
 import json
 import os
-import subprocess
 import tempfile
 
 import common
 from common import Result
 
-SHORT = "smollm2-135m"
+USUAL = ("smollm2-135m", "qwen2.5-coder-0.5b")
 CASES = ((0.75, 512), (0.9, 512), (0.8, 4096))  # share of what it takes unchanged, context
 GENERATED = 24
 CLOSE = 0.03
 AMPLE = "64GiB"
-
-
-def records(*arguments):
-    """Records of a quantize run."""
-    return common.checkbit_records("quantize", *arguments)
 
 
 def prompt_of(model, context, folder):
@@ -42,18 +36,6 @@ def prompt_of(model, context, folder):
     return path
 
 
-def peak_bytes(*arguments):
-    """The maximum resident set of one run of Checkbit."""
-    command = [common.checkbit_path(), *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        words = process.stderr.read().decode()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise common.Failed(words.strip())
-    return usage.ru_maxrss * 1024
-
-
 def fit_results(name, share, context):
     """Promise against request, and peak against promise, from both sides."""
     model = common.model_path(name)
@@ -61,12 +43,12 @@ def fit_results(name, share, context):
     with tempfile.TemporaryDirectory(dir=common.scratch()) as folder:
         output = os.path.join(folder, "fitted.gguf")
         goal = ("-o", output, "--context", context, "--no-measure")
-        whole = records(model, *goal, "--fit", AMPLE, "--dry-run")["peak_bytes_promised"]
+        whole = common.checkbit_records("quantize", model, *goal, "--fit", AMPLE, "--dry-run")["peak_bytes_promised"]
         asked = int(share * whole)
-        promised = records(model, *goal, "--fit", asked)["peak_bytes_promised"]
+        promised = common.checkbit_records("quantize", model, *goal, "--fit", asked)["peak_bytes_promised"]
         prompt = prompt_of(model, context, folder)
         run = ("run", output, "-c", context, "--tokens-file", prompt, "-n", GENERATED, "--json")
-        peak = peak_bytes(*run)
+        peak = common.peak_bytes(*run)
     note = f"asked {asked / 2**20:.1f}, promised {promised / 2**20:.1f}, peak {peak / 2**20:.1f} MiB"
     yield Result(f"promise over request: {title}", promised / asked - 1, 0, note)
     yield Result(f"peak over promise: {title}", peak / promised - 1, 0, note)
@@ -75,7 +57,7 @@ def fit_results(name, share, context):
 
 def check_fit():
     """Every case of the models asked for."""
-    names = common.MODELS if os.environ.get("CHECKBIT_FIT") == "all" else (SHORT,)
+    names = common.MODELS if os.environ.get("CHECKBIT_FIT") == "all" else common.models(USUAL)
     for name in names:
         for share, context in CASES:
             yield from fit_results(name, share, context)

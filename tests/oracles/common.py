@@ -138,6 +138,18 @@ def checkbit_records(*arguments):
     return {record["name"]: record["value"] for record in records}
 
 
+def peak_bytes(*arguments):
+    """The maximum resident set of one run of Checkbit."""
+    command = [checkbit_path(), *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        words = process.stderr.read().decode()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise Failed(words.strip())
+    return usage.ru_maxrss * 1024
+
+
 def log_softmax(logits):
     """Over the last axis, in float64."""
     shifted = np.asarray(logits, dtype=np.float64) - np.max(logits, axis=-1, keepdims=True)
