@@ -1,5 +1,5 @@
 // How finely a test walks a long list of cases: all of them, or in sanitizer runs, which are ten to
-// forty times slower, every n-th.
+// forty times slower, every n-th. An input of megabytes is n times shorter there.
 //
 // What: 1, or the number in CHECKBIT_TEST_STRIDE (1 to 255); anything else there counts as 1.
 //   A test that uses it must still touch every place it is about (every byte, every field), only

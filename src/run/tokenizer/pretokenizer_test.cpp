@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "base/test_stride.h"
 #include "run/tokenizer/utf8.h"
 
 namespace checkbit {
@@ -87,7 +88,7 @@ std::vector<std::string> long_runs(std::size_t bytes) {
 
 TEST(PretokenizerContract, EveryLineCoversLongRunsInLinearTime) {
   // At 200 KB a quadratic pattern takes many seconds; linear ones take milliseconds.
-  const auto runs = long_runs(200'000);
+  const auto runs = long_runs(200'000 / static_cast<std::size_t>(test_stride()));
   for (const PretokenizerSpec& spec : pretokenizer_specs()) {
     const Pretokenizer pretokenizer(spec);
     for (const std::string& run : runs) {
@@ -125,9 +126,10 @@ TEST(PretokenizerContract, EveryLineCutsOnlyBetweenCharacters) {
 }
 
 TEST(Pretokenizer, TenMegabytesOfOneKindAreFine) {
+  const auto bytes = 10'000'000 / static_cast<std::size_t>(test_stride());
   for (const std::string_view unit : {"a", " ", "\n", "7", "\u4E00"}) {
     std::string run;
-    while (run.size() < 10'000'000) run += unit;
+    while (run.size() < bytes) run += unit;
     for (const char* name : {"gpt-2", "smollm", "qwen2", "llama-bpe"}) {
       std::vector<std::size_t> ends;
       Pretokenizer(**find_pretokenizer(name)).split(run, ends);
