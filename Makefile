@@ -4,6 +4,8 @@ BUILD := build/release
 PREFIX ?= /usr/local
 CHECKBIT_NO_SETUP ?=
 FUZZ_SECONDS ?= 60
+# Only these targets of `make clang`; empty: all.
+CLANG_TARGETS ?=
 JOBS ?= $(shell nproc)
 # Tests and oracles find pulled models where the programs do.
 export CHECKBIT_NO_SETUP
@@ -43,7 +45,7 @@ tsan: ## the tests of what runs in threads under ThreadSanitizer
 
 clang: ## the whole tree with clang 14, and the tests of what must be the same bits
 	@tools/setup build test ci
-	@cmake --preset clang >/dev/null && cmake --build build/clang -j $(JOBS)
+	@cmake --preset clang >/dev/null && cmake --build build/clang -j $(JOBS) $(addprefix --target ,$(CLANG_TARGETS))
 	@ctest --test-dir build/clang --output-on-failure --no-tests=error -j $(JOBS) -L '^(kernels|arch|score|formats)$$'
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (60)
