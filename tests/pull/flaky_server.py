@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """A web server that misbehaves on request, for the tests of pull.
 
-    flaky_server.py FILE CHANGED_FILE
+    flaky_server.py FILE CHANGED_FILE LOG_FILE
 
 serves FILE on a free port of 127.0.0.1, which it prints. The first segment of the path says how
-(the functions below); the rest is ignored, so that a test can choose the file name. GET /log
-returns what was asked so far: a list of [path, Range, If-Range].
+(the functions below); the rest is ignored, so that a test can choose the file name. LOG_FILE holds
+what was asked so far: a list of [path, Range, If-Range], written before the answer begins.
 """
 
 import hashlib
@@ -23,6 +23,11 @@ SEEN = {}  # requests so far by path
 PACKAGES = 2
 
 
+def write_log():
+    with open(sys.argv[3], "w", encoding="utf-8") as file:
+        json.dump(LOG, file)
+
+
 def etag_of(content):
     return '"' + hashlib.sha256(content).hexdigest()[:16] + '"'
 
@@ -34,9 +39,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        if self.path == "/log":
-            return self.whole(json.dumps(LOG).encode(), headers={})
         LOG.append([self.path, self.headers.get("Range"), self.headers.get("If-Range")])
+        write_log()
         self.times = SEEN[self.path] = SEEN.get(self.path, 0) + 1
         behaviour = self.path.split("/")[1].split("?")[0].replace("-", "_")
         if "/resolve/main/" in self.path:
@@ -221,5 +225,6 @@ class Server(http.server.ThreadingHTTPServer):
 
 if __name__ == "__main__":
     server = Server(("127.0.0.1", 0), Handler)
+    write_log()
     print(server.server_port, flush=True)
     server.serve_forever()
