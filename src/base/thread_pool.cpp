@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
+#include <cmath>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+
+#include "base/machine_limits.h"
 
 namespace checkbit {
 namespace {
@@ -22,17 +24,6 @@ inline void pause_briefly() {
 #else
   std::this_thread::yield();
 #endif
-}
-
-/// Quota over period of the process's cgroup (version 2), or 0 when there is no limit.
-double cgroup_processors() {
-  std::FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "r");
-  if (file == nullptr) return 0;
-  double quota = 0;
-  double period = 0;
-  const int fields = std::fscanf(file, "%lf %lf", &quota, &period);  // "max 100000" reads no number
-  std::fclose(file);
-  return fields == 2 && period > 0 ? quota / period : 0;
 }
 
 }  // namespace
@@ -90,10 +81,11 @@ void ThreadPool::work(int thread) {
 int usable_processors() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
-                                                         : static_cast<int>(std::thread::hardware_concurrency());
-  const double limit = cgroup_processors();
-  if (limit > 0) count = std::min(count, static_cast<int>(limit + 0.5));
+  int count = sched_getaffinity(0, sizeof set, &set) == 0
+                  ? CPU_COUNT(&set)
+                  : static_cast<int>(std::thread::hardware_concurrency());
+  if (const auto limit = machine_limits().processors)
+    count = std::min(count, static_cast<int>(std::lround(std::min(*limit, 1e6))));
   return std::max(1, count);
 }
 

@@ -5,8 +5,10 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/machine_limits.h"
 #include "base/resident_memory.h"
 #include "file/pull.h"
+#include "report/number.h"
 
 namespace checkbit {
 
@@ -40,9 +42,27 @@ SessionOptions session_options(const Arguments& arguments, const Console& consol
   return options;
 }
 
+namespace {
+
+/// A group's limit ends the process without a word, so it is said before.
+void note_memory_limit(const std::string& path, const SessionOptions& options, Console& console) {
+  std::error_code unknown;
+  const std::uintmax_t bytes = std::filesystem::file_size(path, unknown);
+  const std::uint64_t usable = usable_memory_bytes();
+  if (unknown || !options.repack || bytes < usable) return;
+  console.note(fmt::format(
+      "{}: the weights alone take {}, and this process may use {}: --no-repack computes from the "
+      "file",
+      path, print_quantity(static_cast<double>(bytes), "bytes"),
+      print_quantity(static_cast<double>(usable), "bytes")));
+}
+
+}  // namespace
+
 Result<Session> open_session(const std::string& model, const SessionOptions& options,
                              Console& console) {
   CB_TRY(const std::string path, resolve_model(model));
+  note_memory_limit(path, options, console);
   CB_TRY(Session session, Session::open(path, options));
   const std::vector<std::string> slow = session.model().slow_paths();
   if (!slow.empty()) {

@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstdint>
 #include <ctime>
 #include <fstream>
@@ -10,6 +9,7 @@
 #include <string_view>
 #include <thread>
 
+#include "base/machine_limits.h"
 #include "report/number.h"
 #include "report/record.h"
 #include "report/text.h"
@@ -22,14 +22,6 @@ namespace checkbit {
 namespace {
 
 constexpr std::size_t kMaxFactLength = 200;
-
-/// The first line of a small file, "" when it cannot be read.
-std::string first_line(const char* path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return clean_line(std::string_view(line).substr(0, kMaxFactLength));
-}
 
 /// The value of the first "key : value" line that starts with `key`.
 std::string value_of(const char* path, std::string_view key) {
@@ -87,27 +79,6 @@ std::string memory_total() {
   return print_quantity(static_cast<double>(pages) * static_cast<double>(page_bytes), "bytes");
 }
 
-/// "2 cores" from cgroup v2's "200000 100000", or "none".
-std::string cpu_limit() {
-  const std::string line = first_line("/sys/fs/cgroup/cpu.max");
-  std::int64_t quota = 0;
-  std::int64_t period = 0;
-  const char* end = line.data() + line.size();
-  const auto first = std::from_chars(line.data(), end, quota);
-  if (first.ec != std::errc() || first.ptr == end) return "none";
-  const auto second = std::from_chars(first.ptr + 1, end, period);
-  if (second.ec != std::errc() || period <= 0) return "none";
-  return print_quantity(static_cast<double>(quota) / static_cast<double>(period), "cores");
-}
-
-std::string memory_limit() {
-  const std::string line = first_line("/sys/fs/cgroup/memory.max");
-  std::uint64_t limit = 0;
-  const auto parsed = std::from_chars(line.data(), line.data() + line.size(), limit);
-  if (parsed.ec != std::errc()) return "none";
-  return print_quantity(static_cast<double>(limit), "bytes");
-}
-
 std::string compiler() {
 #if defined(__clang__)
   return "clang " __clang_version__;
@@ -139,10 +110,15 @@ Environment describe_environment() {
   if (processor.empty()) processor = "unknown";
   facts.emplace_back("processor", processor);
   facts.emplace_back("logical_cores", std::to_string(std::thread::hardware_concurrency()));
-  facts.emplace_back("cpu_limit", cpu_limit());
+  const MachineLimits limits = machine_limits();
+  facts.emplace_back("cpu_limit",
+                     limits.processors ? print_quantity(*limits.processors, "cores") : "none");
   facts.emplace_back("instruction_sets", simd_features());
   facts.emplace_back("memory", memory_total());
-  facts.emplace_back("memory_limit", memory_limit());
+  facts.emplace_back("memory_limit",
+                     limits.memory_bytes
+                         ? print_quantity(static_cast<double>(*limits.memory_bytes), "bytes")
+                         : "none");
   facts.emplace_back("system", os_name() + ", " + kernel_name());
   facts.emplace_back("compiler", compiler());
   facts.emplace_back("time_utc", utc_time());
