@@ -72,6 +72,8 @@ Status check_split(const std::string& path, const Metadata& metadata, const Spli
 
 }  // namespace
 
+bool is_named_like_a_part(const std::string& path) { return parse_split_name(path).has_value(); }
+
 Result<MappedFile> MappedFile::open(const std::string& path) {
   // O_NONBLOCK: a pipe without a writer would otherwise block here.
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);

@@ -66,4 +66,7 @@ class ModelFile {
   std::vector<MappedFile> parts_;
 };
 
+/// True for a name like model-00001-of-00003.gguf: a file of that name opens as one of a set only.
+bool is_named_like_a_part(const std::string& path);
+
 }  // namespace checkbit

@@ -165,6 +165,12 @@ Status check_output_path(const ModelFile& source, const std::string& path) {
                   "{}: the output would overwrite the source {}; choose another name", path, part);
     }
   }
+  if (is_named_like_a_part(path)) {
+    return fail(ErrorKind::invalid,
+                "{}: is named like one part of a split model, so it would not open alone; choose "
+                "another name",
+                path);
+  }
   return check_output_path(path);
 }
 

@@ -38,8 +38,9 @@ Result<GgufWriter> write_unnamed(const ModelFile& source, const Plan& plan, cons
 Status write_model(const ModelFile& source, const Plan& plan, const Receipt& receipt,
                    const Calibration* calibration, const std::string& path, ThreadPool& pool);
 
-/// Refuses a path that names the source file or one of its parts, also through links, and one in a
-/// folder that does not exist: said before the work and not after it.
+/// Refuses a path that names the source file or one of its parts, also through links, one that is
+/// named like a part itself, and one in a folder that does not exist: said before the work and not
+/// after it.
 Status check_output_path(const ModelFile& source, const std::string& path);
 
 }  // namespace checkbit

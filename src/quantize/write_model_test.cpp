@@ -162,6 +162,13 @@ TEST_F(WriteModel, OwnFormatsCanBeQuantizedAgain) {
   EXPECT_FALSE(again->metadata().find(kKeyTensorNames));
 }
 
+TEST_F(WriteModel, RefusesANameOfOnePartOfASet) {
+  const Status refused = write("CB3", path("out-00002-of-00003.gguf"));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message, HasSubstr("one part of a split model"));
+  EXPECT_TRUE(write("CB3", path("out-00004-of-00003.gguf")).ok()) << "no part: 4 of 3";
+}
+
 TEST_F(WriteModel, RefusesToWriteOverItsSource) {
   fs::create_symlink(source_, path("link.gguf"));
   fs::create_hard_link(source_, path("hard.gguf"));
