@@ -5,15 +5,17 @@
 //   and measures the divergence of the logits: divergence per unit of relative output variance is
 //   the use's sensitivity. A format's damage is then sensitivity x (its output error variance /
 //   output energy), and damages add up while they are small. `divergence` puts noise into many uses
-//   at once: what damages come to together, also where they no longer add up.
+//   at once, over the whole text: what damages come to together, also where they no longer add up.
 // Units: divergence in nats per token.
-// Cost: (uses + 1) x `probe_tokens` tokens. Several probes share one pass, each a sequence of its
-//   own, so that a model read from its map is read seldom; what comes out does not depend on how
-//   many do. Memory: logits of one pass (about `logits_bytes`) and of the reference.
+// Cost: (uses + 1) x `probe_tokens` tokens, and twice `statistics_tokens` for `divergence`. Several
+//   probes share one pass, each a sequence of its own, so that a model read from its map is read
+//   seldom; what comes out does not depend on how many do. Memory: logits of one pass (about
+//   `logits_bytes`) and of the reference.
 // Errors: those of the executor; budget when the text is too short; cancelled.
 // Threads: uses model and pool alone.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -51,6 +53,13 @@ struct Calibration {
 /// Noise in the output of uses: variance (mean square).
 using UseNoise = std::map<Use, double>;
 
+/// A sequence of tokens that is read with noise.
+struct NoisyText {
+  std::span<const std::int32_t> text;
+  UseNoise noise;
+  std::uint64_t seed = 1;
+};
+
 struct CalibrateOptions {
   std::size_t statistics_tokens = 512;
   std::size_t probe_tokens = 48;
@@ -65,15 +74,21 @@ class Calibrator {
                                    const CalibrateOptions& options = {});
 
   Result<Calibration> measure();
-  /// Of the logits with all this noise from those without.
+  /// Of the logits with all this noise from those without, over the whole text in windows of
+  /// `probe_tokens`, each with noise of its own.
   Result<double> divergence(const UseNoise& noise);
 
  private:
   Calibrator(const Model& model, ThreadPool& pool, Executor executor)
       : model_(&model), pool_(&pool), executor_(std::move(executor)) {}
+  struct RowPair {
+    std::span<const float> reference, other;
+  };
   Status read_statistics(StepObserver& observer);
-  Result<std::vector<double>> divergences(std::span<const UseNoise> probes);
-  Result<LogitsView> evaluate_probes(std::size_t count, StepObserver* observer);
+  Result<std::vector<double>> divergences(std::span<const NoisyText> probes);
+  Result<LogitsView> evaluate(std::span<const NoisyText> probes);
+  std::vector<double> mean_divergences(
+      std::size_t count, const std::function<RowPair(std::size_t, std::size_t)>& rows);
   Status read_reference();
 
   const Model* model_;

@@ -114,11 +114,31 @@ TEST(Calibrate, DivergenceIsZeroWithoutNoiseAndGrowsWithIt) {
   }
 }
 
-TEST(Calibrate, OneUseAloneGivesItsSensitivityBack) {
+TEST(Calibrate, DivergenceDoesNotDependOnHowManyWindowsShareAPass) {
   Session session = open_tiny(false);
   const Calibration calibration = measured(session);
   const std::vector<TokenId> text = some_text(80);
-  auto calibrator = make(session, text);
+  const TensorUse& use = calibration.uses.begin()->second.front();
+  std::vector<double> found;
+  for (const std::size_t logits_bytes : {std::size_t{1}, kShort.logits_bytes}) {
+    CalibrateOptions options = kShort;
+    options.logits_bytes = logits_bytes;
+    auto calibrator = make(session, text, options);
+    ASSERT_TRUE(calibrator.ok());
+    const auto divergence = calibrator->divergence({{use.use, 0.01 * use.output_energy}});
+    ASSERT_TRUE(divergence.ok());
+    found.push_back(*divergence);
+  }
+  EXPECT_EQ(found[0], found[1]);
+}
+
+TEST(Calibrate, OneUseAloneGivesItsSensitivityBack) {
+  Session session = open_tiny(false);
+  // One window: then both are measured on the same text.
+  constexpr CalibrateOptions kOneWindow = {.statistics_tokens = 20, .probe_tokens = 20};
+  const Calibration calibration = measured(session, kOneWindow);
+  const std::vector<TokenId> text = some_text(80);
+  auto calibrator = make(session, text, kOneWindow);
   ASSERT_TRUE(calibrator.ok());
   const TensorUse& use = calibration.uses.begin()->second.front();
   const auto small = calibrator->divergence({{use.use, 0.01 * use.output_energy}});
