@@ -121,12 +121,9 @@ const Command bench_command = {
         "Reads a prompt and generates text several times and prints the median speeds with their "
         "95 % intervals (from six runs on). Both start from --depth tokens of context. "
         "read_bandwidth_share is the share of the memory bandwidth that generating uses: "
-        "generating "
-        "alternates with reading a buffer as large as the weights of one token, by the same "
-        "threads, "
-        "and the figure is the median over these pairs. integer_peak is how many 8-bit products "
-        "the "
-        "threads add up in a second when nothing has to be read.",
+        "generating alternates with reading a buffer as large as the weights of one token, by the "
+        "same threads, and the figure is the median over these pairs. integer_peak is how many "
+        "8-bit products the threads add up in a second when nothing has to be read.",
     .positionals = {{.name = "MODEL",
                      .kind = ValueKind::model,
                      .help = "a GGUF file or a pulled name"}},

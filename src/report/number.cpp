@@ -28,6 +28,7 @@ Scale scale_of(double value, const std::string& unit) {
     if (size >= 1e3) return {1e-3, "kB" + suffix};
     return {1, "bytes" + suffix};
   }
+  if (unit.ends_with("/s") && std::abs(value) >= 999.5e6) return {1e-9, "billion " + unit};
   return {1, unit};
 }
 

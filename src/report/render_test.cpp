@@ -34,6 +34,8 @@ TEST(Number, QuantitiesReadWell) {
   EXPECT_EQ(print_quantity(999600, "bytes"), "1.00 MB") << "never 1,000 kB";
   EXPECT_EQ(print_quantity(25.3e9, "bytes"), "25.3 GB");
   EXPECT_EQ(print_quantity(21.37e9, "bytes/s"), "21.4 GB/s");
+  EXPECT_EQ(print_quantity(472041101776, "products/s"), "472 billion products/s");
+  EXPECT_EQ(print_quantity(1712, "tokens/s"), "1,712 tokens/s");
   EXPECT_EQ(print_quantity(0.1284, "share"), "12.8 %");
   EXPECT_EQ(print_quantity(0, "share"), "0 %");
   EXPECT_EQ(print_quantity(1234567, "tokens"), "1,234,567 tokens");
