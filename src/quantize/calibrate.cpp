@@ -13,7 +13,7 @@ namespace {
 /// Noise that is large against rounding and small enough for divergence to grow in proportion.
 constexpr double kNoiseVariance = 0.01;
 constexpr std::size_t kMinTokens = 16;
-constexpr std::size_t kFewestProbes = 2;  ///< of a pass: a window without noise and with it
+constexpr std::size_t kFewestProbes = 2;  ///< of a pass: one without noise and one with it
 constexpr std::size_t kMostProbes = 10;   ///< more no longer make it faster
 
 bool is_use(const Step& step) {
@@ -24,7 +24,20 @@ Use use_of(const StepView& view) {
   return {view.step.weight, std::max<std::int64_t>(view.layer, 0), view.step.kind};
 }
 
-/// Sums of squares of inputs and outputs.
+double mean_square(const float* x, std::int64_t n) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < n; ++i) sum += double{x[i]} * double{x[i]};
+  return sum / static_cast<double>(n);
+}
+
+/// The mean square of a token's input, by which its rounding errors grow: a few tokens may be
+/// hundreds of times larger than the rest and must not speak for them. Tables have no input.
+double input_energy(const StepView& view, std::int64_t token) {
+  if (view.step.kind != StepKind::linear) return 1;
+  return mean_square(view.in + token * view.in_stride, view.in_size);
+}
+
+/// Squares of inputs and outputs, each token's divided by its input energy.
 class EnergyObserver : public StepObserver {
  public:
   void after(const StepView& view) override {
@@ -33,34 +46,35 @@ class EnergyObserver : public StepObserver {
     if (view.step.kind == StepKind::linear)
       s.columns.resize(static_cast<std::size_t>(view.in_size));
     for (std::int64_t t = 0; t < view.n_tokens; ++t) {
+      const double energy = input_energy(view, t);
+      if (!(energy > 0)) continue;
       const float* x = view.in == nullptr ? nullptr : view.in + t * view.in_stride;
       for (std::size_t c = 0; c < s.columns.size(); ++c)
-        s.columns[c] += double{x[c]} * double{x[c]};
-      const float* y = view.out + t * view.out_stride;
-      for (std::int64_t i = 0; i < view.out_size; ++i) s.output += double{y[i]} * double{y[i]};
+        s.columns[c] += double{x[c]} * double{x[c]} / energy;
+      s.output += mean_square(view.out + t * view.out_stride, view.out_size) / energy;
     }
     s.tokens += view.n_tokens;
-    s.outputs += view.n_tokens * view.out_size;
   }
 
   struct Sums {
     std::vector<double> columns;
     double output = 0;
     std::int64_t tokens = 0;
-    std::int64_t outputs = 0;
   };
   std::map<Use, Sums> sums;
 };
 
 /// Uniform noise: mean 0 and variance amplitude^2 / 12. What follows mixes it to a normal one.
-void add_noise(const Use& use, double variance, std::uint64_t seed, const StepView& view,
+/// Row `first` of the view is the token at `position` of its text.
+void add_noise(const Use& use, double variance, std::size_t position, const StepView& view,
                std::int64_t first, std::int64_t rows) {
-  const auto amplitude = static_cast<float>(std::sqrt(12.0 * variance));
-  // A stream for each use: noise put into several at once must be independent.
-  Random random(seed, static_cast<std::uint64_t>(use.layer * (kRoleCount + 1) * 16 +
-                                                 static_cast<int>(use.role) * 16 +
-                                                 static_cast<int>(use.kind)));
+  // A stream for each use and token: noise put into several at once must be independent.
+  const auto stream =
+      static_cast<std::uint64_t>(use.layer * (kRoleCount + 1) * 16 +
+                                 static_cast<int>(use.role) * 16 + static_cast<int>(use.kind));
   for (std::int64_t t = first; t < first + rows; ++t) {
+    Random random(++position, stream);
+    const auto amplitude = static_cast<float>(std::sqrt(12.0 * variance * input_energy(view, t)));
     float* y = view.out + t * view.out_stride;
     for (std::int64_t i = 0; i < view.out_size; ++i)
       y[i] += amplitude * (random.uniform_float() - 0.5f);
@@ -78,7 +92,7 @@ class NoiseObserver : public StepObserver {
       const auto rows = static_cast<std::int64_t>(probe.text.size());
       const auto noise = probe.noise.find(use_of(view));
       if (noise != probe.noise.end())
-        add_noise(noise->first, noise->second, probe.seed, view, first, rows);
+        add_noise(noise->first, noise->second, probe.position, view, first, rows);
       first += rows;
     }
   }
@@ -92,7 +106,7 @@ std::vector<TensorUse> uses_of(const EnergyObserver& energy) {
   for (const auto& [use, sums] : energy.sums) {
     TensorUse entry{.use = use,
                     .column_energy = {},
-                    .output_energy = sums.output / static_cast<double>(sums.outputs)};
+                    .output_energy = sums.output / static_cast<double>(sums.tokens)};
     for (const double c : sums.columns)
       entry.column_energy.push_back(c / static_cast<double>(sums.tokens));
     uses.push_back(std::move(entry));
@@ -135,8 +149,11 @@ Result<Calibrator> Calibrator::create(const Model& model, const Kernels& kernels
   Calibrator calibrator(model, pool, std::move(executor));
   calibrator.statistics_ = statistics;
   calibrator.probed_ = probed;
+  calibrator.unscored_ = std::min(options.unscored_tokens, statistics.size() / 2);
   for (std::size_t p = 0; p < probes; ++p) {
-    CB_TRY(KvCache cache, KvCache::create(h, static_cast<std::int64_t>(probed.size())));
+    // The first two read the whole text for divergence().
+    const std::size_t tokens = p < 2 ? statistics.size() : probed.size();
+    CB_TRY(KvCache cache, KvCache::create(h, static_cast<std::int64_t>(tokens)));
     calibrator.sequences_.push_back(std::move(cache));
   }
   return calibrator;
@@ -160,13 +177,13 @@ Status Calibrator::read_statistics(StepObserver& observer) {
   return {};
 }
 
-/// Rows of logits: those of probe p begin at p * its tokens. At most sequences_.size() probes.
+/// Rows of logits: those of probe p begin at p * its tokens. Sequence p goes on at its position.
 Result<LogitsView> Calibrator::evaluate(std::span<const NoisyText> probes) {
   NoiseObserver noise(probes);
   const Observing observing(executor_, &noise);
   std::vector<BatchToken> batch;
   for (std::size_t p = 0; p < probes.size(); ++p) {
-    sequences_[p].truncate(0);
+    sequences_[p].truncate(static_cast<std::int64_t>(probes[p].position));
     for (const std::int32_t token : probes[p].text) batch.push_back({&sequences_[p], token, true});
   }
   return executor_.evaluate(batch);
@@ -181,22 +198,17 @@ Status Calibrator::read_reference() {
   return {};
 }
 
-/// Means over the tokens of `count` stretches; `rows(i, t)` are the two rows of token t of one.
-std::vector<double> Calibrator::mean_divergences(
-    std::size_t count, const std::function<RowPair(std::size_t, std::size_t)>& rows) {
-  const std::size_t tokens = probed_.size();
-  std::vector<double> of_row(count * tokens);
-  pool_->for_ranges(
-      static_cast<std::int64_t>(of_row.size()), [&](std::int64_t begin, std::int64_t end) {
-        for (auto r = static_cast<std::size_t>(begin); r < static_cast<std::size_t>(end); ++r) {
-          const RowPair pair = rows(r / tokens, r % tokens);
-          of_row[r] = compare_rows(pair.reference, pair.other).kl_divergence;
-        }
-      });
-  std::vector<double> means(count, 0.0);
-  for (std::size_t r = 0; r < of_row.size(); ++r)
-    means[r / tokens] += of_row[r] / static_cast<double>(tokens);
-  return means;
+/// Of `count` pairs of rows.
+std::vector<double> Calibrator::row_divergences(std::size_t count,
+                                                const std::function<RowPair(std::size_t)>& rows) {
+  std::vector<double> divergences(count);
+  pool_->for_ranges(static_cast<std::int64_t>(count), [&](std::int64_t begin, std::int64_t end) {
+    for (auto r = static_cast<std::size_t>(begin); r < static_cast<std::size_t>(end); ++r) {
+      const RowPair pair = rows(r);
+      divergences[r] = compare_rows(pair.reference, pair.other).kl_divergence;
+    }
+  });
+  return divergences;
 }
 
 /// Of the start of the text. At most sequences_.size() probes.
@@ -205,36 +217,34 @@ Result<std::vector<double>> Calibrator::divergences(std::span<const NoisyText> p
   CB_TRY(const LogitsView logits, evaluate(probes));
   const std::size_t tokens = probed_.size();
   const auto vocabulary = static_cast<std::size_t>(logits.vocabulary);
-  return mean_divergences(probes.size(), [&](std::size_t p, std::size_t t) {
-    return RowPair{.reference = std::span(reference_).subspan(t * vocabulary, vocabulary),
-                   .other = logits.row(static_cast<std::int64_t>(p * tokens + t))};
+  const std::vector<double> of_row = row_divergences(probes.size() * tokens, [&](std::size_t r) {
+    return RowPair{.reference = std::span(reference_).subspan(r % tokens * vocabulary, vocabulary),
+                   .other = logits.row(static_cast<std::int64_t>(r))};
   });
+  std::vector<double> means(probes.size(), 0.0);
+  for (std::size_t r = 0; r < of_row.size(); ++r)
+    means[r / tokens] += of_row[r] / static_cast<double>(tokens);
+  return means;
 }
 
 Result<double> Calibrator::divergence(const UseNoise& noise) {
-  const std::size_t tokens = probed_.size();
-  const std::size_t windows = statistics_.size() / tokens;
-  const std::size_t windows_of_pass = sequences_.size() / 2;
+  const std::size_t pass = static_cast<std::size_t>(executor_.max_batch()) / 2;
   double sum = 0;
-  for (std::size_t at = 0; at < windows; at += windows_of_pass) {
+  for (std::size_t at = 0; at < statistics_.size(); at += pass) {
     if (cancel_requested()) return cancelled_error();
-    const std::size_t count = std::min(windows_of_pass, windows - at);
-    std::vector<NoisyText> probes;  // each window without noise, then with it
-    for (std::size_t w = at; w < at + count; ++w) {
-      const std::span<const std::int32_t> text = statistics_.subspan(w * tokens, tokens);
-      probes.push_back({.text = text, .noise = {}});
-      probes.push_back({.text = text, .noise = noise, .seed = w + 1});
-    }
-    CB_TRY(const LogitsView logits, evaluate(probes));
-    const auto row = [&](std::size_t probe, std::size_t t) {
-      return logits.row(static_cast<std::int64_t>(probe * tokens + t));
-    };
-    for (const double mean : mean_divergences(count, [&](std::size_t w, std::size_t t) {
-           return RowPair{.reference = row(2 * w, t), .other = row(2 * w + 1, t)};
-         }))
-      sum += mean;
+    const auto text = statistics_.subspan(at, std::min(pass, statistics_.size() - at));
+    const std::vector<NoisyText> pair = {{.text = text, .noise = {}, .position = at},
+                                         {.text = text, .noise = noise, .position = at}};
+    CB_TRY(const LogitsView logits, evaluate(pair));
+    const std::vector<double> of_row = row_divergences(text.size(), [&](std::size_t r) {
+      return RowPair{.reference = logits.row(static_cast<std::int64_t>(r)),
+                     .other = logits.row(static_cast<std::int64_t>(text.size() + r))};
+    });
+    for (std::size_t r = at < unscored_ ? std::min(unscored_ - at, text.size()) : 0;
+         r < text.size(); ++r)
+      sum += of_row[r];
   }
-  return sum / static_cast<double>(windows);
+  return sum / static_cast<double>(statistics_.size() - unscored_);
 }
 
 Result<Calibration> Calibrator::measure() {

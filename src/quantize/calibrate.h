@@ -1,11 +1,12 @@
 // What a model is sensitive to, measured on a short text.
 //
 // What: `measure` records, for every use of a weight, the mean energy of each input column and of
-//   the output; then it adds seeded noise of known relative variance to one use's output at a time
-//   and measures the divergence of the logits: divergence per unit of relative output variance is
-//   the use's sensitivity. A format's damage is then sensitivity x (its output error variance /
-//   output energy), and damages add up while they are small. `divergence` puts noise into many uses
-//   at once, over the whole text: what damages come to together, also where they no longer add up.
+//   the output, each token's divided by the energy of its input; then it adds seeded noise of known
+//   relative variance to one use's output at a time and measures the divergence of the logits:
+//   divergence per unit of relative output variance is the use's sensitivity. A format's damage is
+//   then sensitivity x (its output error variance / output energy), and damages add up while they
+//   are small. `divergence` puts noise into many uses at once, over the whole text: what damages
+//   come to together, also where they no longer add up.
 // Units: divergence in nats per token.
 // Cost: (uses + 1) x `probe_tokens` tokens, and twice `statistics_tokens` for `divergence`. Several
 //   probes share one pass, each a sequence of its own, so that a model read from its map is read
@@ -35,8 +36,8 @@ struct Use {
 
 struct TensorUse {
   Use use;
-  std::vector<double> column_energy;  ///< mean of x[c]^2; empty for a table
-  double output_energy = 0;           ///< mean of y^2
+  std::vector<double> column_energy;  ///< mean of x[c]^2 / mean(x^2); empty for a table
+  double output_energy = 0;           ///< mean of y^2 / mean(x^2); of a table, of y^2
   double sensitivity = 0;             ///< nats per unit of relative output variance
 };
 
@@ -50,19 +51,22 @@ struct Calibration {
   std::size_t tokens = 0;
 };
 
-/// Noise in the output of uses: variance (mean square).
+/// Noise in the output of uses: variance over the token's input energy; of a table, variance.
 using UseNoise = std::map<Use, double>;
 
-/// A sequence of tokens that is read with noise.
+/// Tokens at `position` of a text, read with noise.
 struct NoisyText {
   std::span<const std::int32_t> text;
   UseNoise noise;
-  std::uint64_t seed = 1;
+  std::size_t position = 0;
 };
 
 struct CalibrateOptions {
   std::size_t statistics_tokens = 512;
   std::size_t probe_tokens = 48;
+  /// At the start of the text, by `divergence`; at most half: tokens with little context diverge
+  /// more than most that a user will see.
+  std::size_t unscored_tokens = 128;
   std::size_t logits_bytes = 96u << 20;
 };
 
@@ -74,8 +78,7 @@ class Calibrator {
                                    const CalibrateOptions& options = {});
 
   Result<Calibration> measure();
-  /// Of the logits with all this noise from those without, over the whole text in windows of
-  /// `probe_tokens`, each with noise of its own.
+  /// Of the logits with all this noise from those without, over the whole text but its start.
   Result<double> divergence(const UseNoise& noise);
 
  private:
@@ -87,8 +90,8 @@ class Calibrator {
   Status read_statistics(StepObserver& observer);
   Result<std::vector<double>> divergences(std::span<const NoisyText> probes);
   Result<LogitsView> evaluate(std::span<const NoisyText> probes);
-  std::vector<double> mean_divergences(
-      std::size_t count, const std::function<RowPair(std::size_t, std::size_t)>& rows);
+  std::vector<double> row_divergences(std::size_t count,
+                                      const std::function<RowPair(std::size_t)>& rows);
   Status read_reference();
 
   const Model* model_;
@@ -96,8 +99,9 @@ class Calibrator {
   Executor executor_;
   std::span<const std::int32_t> statistics_;
   std::span<const std::int32_t> probed_;  ///< the start of statistics_
-  std::vector<KvCache> sequences_;        ///< one for each probe of a pass
-  std::vector<float> reference_;          ///< [probed_][vocabulary]; empty until it is read
+  std::size_t unscored_ = 0;
+  std::vector<KvCache> sequences_;  ///< one for each probe of a pass
+  std::vector<float> reference_;    ///< [probed_][vocabulary]; empty until it is read
 };
 
 }  // namespace checkbit

@@ -114,7 +114,7 @@ TEST(Calibrate, DivergenceIsZeroWithoutNoiseAndGrowsWithIt) {
   }
 }
 
-TEST(Calibrate, DivergenceDoesNotDependOnHowManyWindowsShareAPass) {
+TEST(Calibrate, DivergenceDoesNotDependOnHowTheTextIsCut) {
   Session session = open_tiny(false);
   const Calibration calibration = measured(session);
   const std::vector<TokenId> text = some_text(80);
@@ -134,11 +134,11 @@ TEST(Calibrate, DivergenceDoesNotDependOnHowManyWindowsShareAPass) {
 
 TEST(Calibrate, OneUseAloneGivesItsSensitivityBack) {
   Session session = open_tiny(false);
-  // One window: then both are measured on the same text.
-  constexpr CalibrateOptions kOneWindow = {.statistics_tokens = 20, .probe_tokens = 20};
-  const Calibration calibration = measured(session, kOneWindow);
+  constexpr CalibrateOptions kSameText = {
+      .statistics_tokens = 20, .probe_tokens = 20, .unscored_tokens = 0};
+  const Calibration calibration = measured(session, kSameText);
   const std::vector<TokenId> text = some_text(80);
-  auto calibrator = make(session, text, kOneWindow);
+  auto calibrator = make(session, text, kSameText);
   ASSERT_TRUE(calibrator.ok());
   const TensorUse& use = calibration.uses.begin()->second.front();
   const auto small = calibrator->divergence({{use.use, 0.01 * use.output_energy}});
@@ -147,6 +147,29 @@ TEST(Calibrate, OneUseAloneGivesItsSensitivityBack) {
   const auto fourfold = calibrator->divergence({{use.use, 0.04 * use.output_energy}});
   ASSERT_TRUE(fourfold.ok());
   EXPECT_NEAR(*fourfold / *small, 4, 1);  // in proportion while it is small
+}
+
+TEST(Calibrate, TheStartOfTheTextIsNotScored) {
+  Session session = open_tiny(false);
+  const Calibration calibration = measured(session);
+  const std::vector<TokenId> text = some_text(80);
+  UseNoise noise;
+  for (const auto& [name, uses] : calibration.uses) {
+    for (const TensorUse& use : uses) noise[use.use] = 0.1 * use.output_energy;
+  }
+  const auto over = [&](std::size_t tokens, std::size_t unscored) {
+    auto calibrator =
+        make(session, text,
+             {.statistics_tokens = tokens, .probe_tokens = 20, .unscored_tokens = unscored});
+    EXPECT_TRUE(calibrator.ok());
+    const auto divergence = calibrator->divergence(noise);
+    EXPECT_TRUE(divergence.ok());
+    return *divergence;
+  };
+  // Means over 40 tokens, over the first 20 and over the others.
+  EXPECT_NEAR(over(40, 0), (over(20, 0) + over(40, 20)) / 2, 1e-9);
+  EXPECT_NE(over(20, 0), over(40, 20));
+  EXPECT_EQ(over(40, 20), over(40, 1000)) << "half is the most";
 }
 
 TEST(Calibrate, ATextThatIsTooShortIsRefused) {
