@@ -188,6 +188,22 @@ float best_scale(const Group& group, Levels levels) {
   return best[best[1].gain > best[0].gain ? 1 : 0].scale;
 }
 
+namespace {
+
+/// By gain; where that is too close for sums of floats, by the error itself.
+bool is_better(const Group& group, Levels levels, const AffineFit& fit, const AffineFit& best) {
+  constexpr float kClose = 1e-5f;
+  constexpr float kExact = 1e-9f;  // an error that is zero but for rounding
+  const float difference = fit.gain - best.gain;
+  if (!(std::fabs(difference) <= kClose * best.gain)) return difference > 0;
+  if (fit.affine.scale == best.affine.scale && fit.affine.offset == best.affine.offset)
+    return false;
+  return weighted_error(group, levels, fit.affine) + kExact * best.gain <
+         weighted_error(group, levels, best.affine);
+}
+
+}  // namespace
+
 Affine best_affine(const Group& group, Levels levels, OffsetSign sign) {
   const auto [lowest, highest] = std::minmax_element(group.x, group.x + group.n);
   const float bottom = sign == OffsetSign::any ? *lowest : std::min(*lowest, 0.0f);
@@ -198,15 +214,19 @@ Affine best_affine(const Group& group, Levels levels, OffsetSign sign) {
   // extremes off helps. Outside: values from a coarser grid need not reach its ends; not at 2 bits.
   constexpr int kPlaces = 3;
   const int outside = std::min(kPlaces, levels.high / 4);
+  // The lowest value at the lowest level comes first and keeps its place against equals: values
+  // that lie on a grid already often fit shifted by a level too, but that offset is not on a grid.
   AffineFit best;
-  for (int low_place = -outside; low_place <= kPlaces; ++low_place) {
+  for (int i = 0; i <= 2 * kPlaces; ++i) {
+    const int low_place = i % 2 == 0 ? i / 2 : -(i + 1) / 2;  // 0, -1, 1, -2, 2, ...
+    if (low_place < -outside) continue;
     for (int high_place = -outside; high_place <= kPlaces; ++high_place) {
       const float low_level = -static_cast<float>(low_place) / kPlaces;
       const float high_level = static_cast<float>(levels.high * kPlaces + high_place) / kPlaces;
       const float scale = range / (high_level - low_level);
       const AffineFit fit =
           fit_affine(group, levels, sign, values, {scale, bottom - low_level * scale});
-      if (fit.gain > best.gain) best = fit;
+      if (is_better(group, levels, fit, best)) best = fit;
     }
   }
   for (int turn = 0; turn < 4; ++turn) {

@@ -19,6 +19,7 @@ from common import Result
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 # Minutes on two cores, whole and short; only for the estimate of the time left.
 MINUTES = {
+    "budget": (6, 3),
     "encode": (2, 1),
     "fit": (8, 2),
     "formats": (5, 1),

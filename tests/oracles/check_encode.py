@@ -92,6 +92,13 @@ def our_errors(model, type_name, written, folder):
     return errors
 
 
+def error_ratio(ours, theirs):
+    """1 where both are exact: a matrix that had the type already."""
+    if theirs == 0:
+        return 1.0 if ours == 0 else float("inf")
+    return ours / theirs
+
+
 def check_encode():
     """One result per type that both programs write."""
     sources = os.environ.get("CHECKBIT_PEER_SOURCE")
@@ -104,7 +111,7 @@ def check_encode():
         for stem in encode_quality.LLAMA[:: 5 if common.SHORT else 1]:
             ours = our_errors(path, stem.upper(), model.written, folder)
             theirs = their_errors(library, stem, {name: model.written[name] for name in ours})
-            worst = max((ours[name] / theirs[name] for name in ours), default=float("nan"))
+            worst = max((error_ratio(ours[name], theirs[name]) for name in ours), default=float("nan"))
             total = sum(ours.values()) / sum(theirs.values()) if ours else float("nan")
             note = f"{len(ours)} matrices, together {total:.4f}"
             yield Result(f"error {stem.upper()} / llama.cpp", worst, LIMIT, note)
