@@ -132,10 +132,13 @@ Status Model::add_tensor(const ModelFile& file, const Placed& placed, ThreadPool
   const ModelTensor& tensor = *placed.tensor;
   const std::size_t at = index(placed.role, placed.layer);
   if (role_info(placed.role).rows != Dimension::one) {
-    const auto drop = [&file, part = tensor.part](std::span<const std::uint8_t> bytes) {
-      file.parts()[part].drop_pages(bytes);
+    const MappedFile* part = &file.parts()[tensor.part];
+    const TensorSource source = {
+        .drop = [part](std::span<const std::uint8_t> bytes) { part->drop_pages(bytes); },
+        .copy = [part](std::span<const std::uint8_t> bytes,
+                       std::uint8_t* out) { return part->copy(bytes, out); },
     };
-    CB_TRY(PackedMatrix matrix, PackedMatrix::create(tensor, options_, pool, drop, place));
+    CB_TRY(PackedMatrix matrix, PackedMatrix::create(tensor, options_, pool, source, place));
     matrices_[at] = std::make_unique<PackedMatrix>(std::move(matrix));
     return {};
   }

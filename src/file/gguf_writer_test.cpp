@@ -117,6 +117,21 @@ TEST_F(GgufWriterTest, PagesCanBeDroppedAndReadAgain) {
   EXPECT_EQ(std::vector(tensor.bytes.begin(), tensor.bytes.end()), before);
 }
 
+TEST_F(GgufWriterTest, BytesCanBeCopiedWithoutTheMap) {
+  ASSERT_TRUE(write_sample(path_, sample_header(), 4096).ok());
+  auto file = MappedFile::open(path_);
+  ASSERT_TRUE(file.ok());
+  MappedFile moved = *std::move(file);
+  const auto some = moved.bytes().subspan(33, 100);
+  std::vector<std::uint8_t> copy(some.size());
+  EXPECT_TRUE(moved.copy(some, copy.data()));
+  EXPECT_EQ(copy, std::vector(some.begin(), some.end()));
+  fs::resize_file(path_, 64);
+  EXPECT_FALSE(moved.copy(some, copy.data())) << "the file has become shorter";
+  moved.close_descriptor();
+  EXPECT_FALSE(moved.copy(moved.bytes().first(8), copy.data()));
+}
+
 TEST_F(GgufWriterTest, ModelsMoveWithTheirViews) {
   ASSERT_TRUE(write_sample(path_, sample_header(), 4096).ok());
   auto first = ModelFile::open(path_);

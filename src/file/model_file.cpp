@@ -84,7 +84,9 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   }
   struct Closer {
     int descriptor;
-    ~Closer() { ::close(descriptor); }
+    ~Closer() {
+      if (descriptor >= 0) ::close(descriptor);
+    }
   } closer{descriptor};
   struct stat status {};
   if (::fstat(descriptor, &status) != 0) {
@@ -103,20 +105,36 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   }
   file.data_ = static_cast<const std::uint8_t*>(address);
   file.size_ = size;
+  file.descriptor_ = std::exchange(closer.descriptor, -1);
   return file;
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      descriptor_(std::exchange(other.descriptor_, -1)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(descriptor_, other.descriptor_);
   return *this;
 }
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::uint8_t*>(data_), size_);
+  close_descriptor();
+}
+
+void MappedFile::close_descriptor() {
+  if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
+}
+
+bool MappedFile::copy(std::span<const std::uint8_t> bytes, std::uint8_t* out) const {
+  if (bytes.empty()) return true;
+  CB_CHECK(bytes.data() >= data_ && bytes.data() + bytes.size() <= data_ + size_);
+  const auto read = ::pread(descriptor_, out, bytes.size(), bytes.data() - data_);
+  return read == static_cast<ssize_t>(bytes.size());
 }
 
 void MappedFile::drop_pages(std::span<const std::uint8_t> bytes) const {
@@ -135,6 +153,7 @@ void MappedFile::drop_pages(std::span<const std::uint8_t> bytes) const {
 }
 
 Result<ModelFile> ModelFile::open(const std::string& path) {
+  constexpr std::uint64_t kMostDescriptors = 64;  // a process may have 1024, and needs others
   const auto name = parse_split_name(path);
   const std::uint64_t part_count = name ? name->count : 1;
   ModelFile model;
@@ -156,6 +175,7 @@ Result<ModelFile> ModelFile::open(const std::string& path) {
     }
     file.drop_pages(data.first(
         std::min<std::size_t>(header.data_offset, data.size())));  // parsed: kept as values
+    if (part_count > kMostDescriptors) file.close_descriptor();
     model.parts_.push_back(std::move(file));
   }
   for (std::size_t i = 0; i < model.tensors_.size(); ++i) {

@@ -31,11 +31,16 @@ class MappedFile {
   std::span<const std::uint8_t> bytes() const { return {data_, size_}; }
   /// Tells the kernel that these bytes are no longer needed (they can be read again from disk).
   void drop_pages(std::span<const std::uint8_t> bytes) const;
+  /// Copies these bytes of the map without making their pages resident; false when it cannot.
+  bool copy(std::span<const std::uint8_t> bytes, std::uint8_t* out) const;
+  /// Gives the descriptor back, for sets of very many parts: copy() is then false.
+  void close_descriptor();
 
  private:
   MappedFile() = default;
   const std::uint8_t* data_ = nullptr;
   std::size_t size_ = 0;
+  int descriptor_ = -1;
 };
 
 struct ModelTensor {

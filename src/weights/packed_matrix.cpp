@@ -1,6 +1,7 @@
 #include "weights/packed_matrix.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <memory>
 
@@ -76,7 +77,7 @@ FloatStorage storage_of(const Format& format) {
 }  // namespace
 
 Result<PackedMatrix> PackedMatrix::create(const ModelTensor& tensor, const PackOptions& options,
-                                          ThreadPool& pool, const DropSource& drop_source,
+                                          ThreadPool& pool, const TensorSource& source,
                                           std::uint8_t* place) {
   const Format& format = *tensor.info.format;
   if (format.decode == nullptr) {
@@ -92,9 +93,9 @@ Result<PackedMatrix> PackedMatrix::create(const ModelTensor& tensor, const PackO
       place = m.own_.data();
     }
     m.packed_ = place;
-    m.pack_all(pool, drop_source);
+    m.pack_all(pool, source);
   }
-  m.drop_source_ = drop_source;
+  m.source_ = source;
   return m;
 }
 
@@ -152,7 +153,7 @@ std::uint64_t PackedMatrix::packed_bytes_for(const Format& format, std::int64_t 
 
 /// In slabs, so that source pages and packed panels of the whole matrix are never resident
 /// together.
-void PackedMatrix::pack_all(ThreadPool& pool, const DropSource& drop_source) {
+void PackedMatrix::pack_all(ThreadPool& pool, const TensorSource& source) {
   constexpr std::size_t kSlabBytes = 8u << 20;
   const std::size_t row_bytes = tensor_->info.row_bytes();
   const auto slab = static_cast<std::int64_t>(
@@ -164,18 +165,18 @@ void PackedMatrix::pack_all(ThreadPool& pool, const DropSource& drop_source) {
         pack_panel(panel, packed_ + static_cast<std::size_t>(panel) * panel_bytes_);
       }
     });
-    drop_rows(drop_source, first, last);
+    drop_rows(source, first, last);
   }
 }
 
-void PackedMatrix::drop_rows(const DropSource& drop_source, std::int64_t first_panel,
+void PackedMatrix::drop_rows(const TensorSource& source, std::int64_t first_panel,
                              std::int64_t last_panel) const {
-  if (!drop_source) return;
+  if (!source.drop) return;
   const std::size_t panel_source_bytes = tensor_->info.row_bytes() * kPanelRows;
   const std::size_t from = static_cast<std::size_t>(first_panel) * panel_source_bytes;
   const std::size_t to =
       std::min(static_cast<std::size_t>(last_panel) * panel_source_bytes, tensor_->bytes.size());
-  drop_source(tensor_->bytes.subspan(from, to - from));
+  source.drop(tensor_->bytes.subspan(from, to - from));
 }
 
 std::string_view PackedMatrix::path() const {
@@ -279,7 +280,7 @@ void PackedMatrix::multiply(const Kernels& kernels, const ActivationRows& x, std
     pack_panel(panel, scratch);
     multiply_packed(kernels, x, scratch, 1, y, y_stride, scratch + panel_bytes_);
   }
-  drop_rows(drop_source_, begin, end);
+  drop_rows(source_, begin, end);
 }
 
 void PackedMatrix::multiply_packed(const Kernels& kernels, const ActivationRows& x,
@@ -314,19 +315,29 @@ void PackedMatrix::multiply_packed(const Kernels& kernels, const ActivationRows&
   kernels.float_product(a);
 }
 
-void PackedMatrix::decode_row(std::int64_t row, float* out) const {
+std::span<const std::uint8_t> PackedMatrix::row_source(std::int64_t row) const {
   CB_CHECK(row >= 0 && row < rows_);
+  const std::size_t row_bytes = tensor_->info.row_bytes();
+  return tensor_->bytes.subspan(static_cast<std::size_t>(row) * row_bytes, row_bytes);
+}
+
+void PackedMatrix::decode_row(std::int64_t row, float* out) const {
   const Format& format = *tensor_->info.format;
-  const std::uint8_t* source =
-      tensor_->bytes.data() + static_cast<std::size_t>(row) * tensor_->info.row_bytes();
-  format.decode(source, static_cast<std::size_t>(columns_ / format.block_elements), out);
+  format.decode(row_source(row).data(), static_cast<std::size_t>(columns_ / format.block_elements),
+                out);
 }
 
 void PackedMatrix::look_up_row(std::int64_t row, float* out) const {
+  constexpr std::size_t kCopyBytes = 16u << 10;
+  const std::span<const std::uint8_t> source = row_source(row);
+  std::array<std::uint8_t, kCopyBytes> copy;
+  if (source_.copy && source.size() <= copy.size() && source_.copy(source, copy.data())) {
+    const Format& format = *tensor_->info.format;
+    format.decode(copy.data(), static_cast<std::size_t>(columns_ / format.block_elements), out);
+    return;
+  }
   decode_row(row, out);
-  if (!drop_source_) return;
-  const std::size_t row_bytes = tensor_->info.row_bytes();
-  drop_source_(tensor_->bytes.subspan(static_cast<std::size_t>(row) * row_bytes, row_bytes));
+  if (source_.drop) source_.drop(source);
 }
 
 }  // namespace checkbit

@@ -42,17 +42,23 @@ struct ActivationRows {
       quantized;  ///< for matrices with quantizes() true, of their activation_form()
 };
 
+/// The file under a tensor's map; either may be empty.
+struct TensorSource {
+  /// Takes source bytes that are not needed for now: packed, or without repack used in a product.
+  /// They are read again from the file when they are.
+  std::function<void(std::span<const std::uint8_t>)> drop;
+  /// Copies source bytes without making their pages resident; false when it cannot.
+  std::function<bool(std::span<const std::uint8_t>, std::uint8_t*)> copy;
+};
+
 class PackedMatrix {
  public:
   /// `tensor` must outlive the matrix (its map is read again for row look-ups and without repack).
   /// Errors: unsupported or corrupt, naming the tensor; memory.
-  /// `drop_source`, if given, is called with source bytes that are not needed for now: packed, or
-  /// without repack used in a product. They are read again from the file when they are.
-  using DropSource = std::function<void(std::span<const std::uint8_t>)>;
   /// `place`, if given, holds packed_bytes_for(tensor, options) zeroed bytes and outlives the
   /// matrix: a model keeps all its matrices in one stretch of large pages.
   static Result<PackedMatrix> create(const ModelTensor& tensor, const PackOptions& options,
-                                     ThreadPool& pool, const DropSource& drop_source = {},
+                                     ThreadPool& pool, const TensorSource& source = {},
                                      std::uint8_t* place = nullptr);
 
   /// What a matrix of this format and shape takes in memory when repacked.
@@ -67,6 +73,12 @@ class PackedMatrix {
   const std::string& name() const { return tensor_->info.name; }
   const Format& format() const { return *tensor_->info.format; }
   std::size_t packed_bytes() const { return packed_ == nullptr ? 0 : all_panels_bytes(); }
+  /// The packed bytes from a panel on; empty for a matrix that stays in the map.
+  std::span<const std::uint8_t> packed_from(std::int64_t panel) const {
+    const std::size_t first = panel_bytes_ * static_cast<std::size_t>(panel);
+    return packed_ == nullptr ? std::span<const std::uint8_t>{}
+                              : std::span(packed_ + first, all_panels_bytes() - first);
+  }
   std::string_view path() const;
   /// The product line that multiplies with it ("k32_b4_min"), or "float".
   std::string_view kernel_name() const { return integer_ ? product_line(kind_).name : "float"; }
@@ -86,8 +98,8 @@ class PackedMatrix {
 
   /// One row decoded from the file (embedding look-up): out [columns]. Precondition: row < rows().
   void decode_row(std::int64_t row, float* out) const;
-  /// The same, and gives the file's pages around the row back: the look-ups of one prompt would
-  /// else leave a small model's whole table resident.
+  /// The same, leaving none of the file's pages around the row resident: the look-ups of one prompt
+  /// would else leave a small model's whole table there.
   void look_up_row(std::int64_t row, float* out) const;
 
  private:
@@ -95,10 +107,11 @@ class PackedMatrix {
   static PackedMatrix shaped(const Format& format, std::int64_t rows, std::int64_t columns,
                              ActivationMode activations);
   std::size_t all_panels_bytes() const { return panel_bytes_ * static_cast<std::size_t>(panels()); }
+  std::span<const std::uint8_t> row_source(std::int64_t row) const;
   void choose_path(const Format& format, ActivationMode activations);
   bool packs(const Format& format, const PackOptions& options) const;
-  void pack_all(ThreadPool& pool, const DropSource& drop_source);
-  void drop_rows(const DropSource& drop_source, std::int64_t first_panel,
+  void pack_all(ThreadPool& pool, const TensorSource& source);
+  void drop_rows(const TensorSource& source, std::int64_t first_panel,
                  std::int64_t last_panel) const;
   void pack_panel(std::int64_t panel, std::uint8_t* out) const;
   void pack_integer_panel(std::int64_t panel, std::uint8_t* out) const;
@@ -119,7 +132,7 @@ class PackedMatrix {
   std::size_t panel_bytes_ = 0;
   std::uint8_t* packed_ = nullptr;  ///< null: panels are packed from the map when used
   AlignedBuffer own_;               ///< holds packed_ unless a place was given
-  DropSource drop_source_;          ///< may be empty
+  TensorSource source_;
 };
 
 }  // namespace checkbit

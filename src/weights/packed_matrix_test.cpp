@@ -258,17 +258,50 @@ TEST(PackedMatrix, SourceBytesAreGivenBackOnce) {
   Source s;
   fill_source(s, format, 40, 64);
   std::size_t dropped = 0;
-  const auto drop = [&](std::span<const std::uint8_t> bytes) {
-    EXPECT_GE(bytes.data(), s.bytes.data());
-    EXPECT_LE(bytes.data() + bytes.size(), s.bytes.data() + s.bytes.size());
-    dropped += bytes.size();
-  };
-  ASSERT_TRUE(PackedMatrix::create(s.tensor, {}, pool, drop).ok());
+  const TensorSource source = {.drop =
+                                   [&](std::span<const std::uint8_t> bytes) {
+                                     EXPECT_GE(bytes.data(), s.bytes.data());
+                                     EXPECT_LE(bytes.data() + bytes.size(),
+                                               s.bytes.data() + s.bytes.size());
+                                     dropped += bytes.size();
+                                   },
+                               .copy = {}};
+  ASSERT_TRUE(PackedMatrix::create(s.tensor, {}, pool, source).ok());
   EXPECT_EQ(dropped, s.bytes.size());
-  const auto mapped = PackedMatrix::create(s.tensor, {.repack = false}, pool, drop);
+  const auto mapped = PackedMatrix::create(s.tensor, {.repack = false}, pool, source);
   EXPECT_EQ(dropped, s.bytes.size()) << "nothing was read";
   multiply(*mapped, activations(64), 1);
   EXPECT_EQ(dropped, 2 * s.bytes.size());
+}
+
+TEST(PackedMatrix, ALookUpCopiesItsRowOrReadsTheMap) {
+  const Format& format = *find_format("Q4_0");
+  ThreadPool pool(1);
+  Source s;
+  fill_source(s, format, 40, 64);
+  bool can_copy = true;
+  std::size_t copied = 0, dropped = 0;
+  const TensorSource source = {
+      .drop = [&](std::span<const std::uint8_t> bytes) { dropped += bytes.size(); },
+      .copy =
+          [&](std::span<const std::uint8_t> bytes, std::uint8_t* out) {
+            if (!can_copy) return false;
+            copied += bytes.size();
+            std::ranges::copy(bytes, out);
+            return true;
+          }};
+  const auto m = PackedMatrix::create(s.tensor, {.repack = false}, pool, source);
+  ASSERT_TRUE(m.ok());
+  std::vector<float> expected(64), row(64);
+  const std::size_t row_bytes = s.tensor.info.row_bytes();
+  for (const bool copies : {true, false}) {
+    can_copy = copies;
+    m->decode_row(7, expected.data());
+    m->look_up_row(7, row.data());
+    EXPECT_EQ(row, expected) << copies;
+    EXPECT_EQ(copied, row_bytes) << "once, when it can";
+    EXPECT_EQ(dropped, copies ? 0 : row_bytes) << "read from the map, and given back";
+  }
 }
 
 }  // namespace
