@@ -44,6 +44,7 @@ Result<Executor> Executor::create(const Model& model, const Kernels& kernels, Th
   executor.max_logits_ = max_logits;
   CB_TRY_STATUS(executor.allocate());
   CB_TRY_STATUS(executor.allocate_quantized());
+  executor.plan_reads();
   return executor;
 }
 
@@ -96,6 +97,36 @@ Status Executor::allocate_quantized() {
     CB_TRY(scratch, AlignedBuffer::allocate(scratch_bytes, "packing scratch"));
   }
   return {};
+}
+
+/// What each thread reads first in each group of linear steps, for the pool to bring near
+/// meanwhile.
+void Executor::plan_reads() {
+  constexpr std::size_t kAheadBytes = 64u << 10;
+  const int threads = pool_->size();
+  for_linear_groups(model_->architecture(), model_->hyperparameters().layers,
+                    [&](std::span<const Step> steps, std::int64_t layer) {
+                      std::int64_t panels = 0;
+                      for (const Step& step : steps) {
+                        const PackedMatrix* matrix = model_->matrix(step.weight, layer);
+                        if (matrix != nullptr) panels += matrix->panels();
+                      }
+                      for (int thread = 0; thread < threads; ++thread) {
+                        std::int64_t first = ThreadPool::share_begin(panels, thread, threads);
+                        ReadAhead read;
+                        for (const Step& step : steps) {
+                          const PackedMatrix* matrix = model_->matrix(step.weight, layer);
+                          if (matrix == nullptr) continue;
+                          if (first < matrix->panels()) {
+                            const std::span<const std::uint8_t> bytes = matrix->packed_from(first);
+                            read = {bytes.data(), std::min(bytes.size(), kAheadBytes)};
+                            break;
+                          }
+                          first -= matrix->panels();
+                        }
+                        reads_.push_back(read);
+                      }
+                    });
 }
 
 std::uint64_t Executor::buffer_bytes() const {
@@ -195,6 +226,7 @@ Result<LogitsView> Executor::evaluate(std::span<const BatchToken> batch) {
   const Architecture& architecture = model_->architecture();
   n_tokens_ = static_cast<std::int64_t>(batch.size());
   group_attention_rows();
+  next_read_ = 0;
   run_steps(architecture.prologue, -1);
   for (std::int64_t layer = 0; layer < h.layers; ++layer) run_steps(architecture.layer, layer);
   const Buffer& logits = buffers_[static_cast<int>(Slot::logits)];

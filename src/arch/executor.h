@@ -95,6 +95,7 @@ class Executor {
       : model_(&model), kernels_(&kernels), pool_(&pool) {}
   Status allocate();
   Status allocate_quantized();
+  void plan_reads();
   Status check_batch(std::span<const BatchToken> batch, std::int64_t& n_logits) const;
   Status reserve_scores(std::span<const BatchToken> batch);
   void place_tokens(std::span<const BatchToken> batch);
@@ -128,6 +129,9 @@ class Executor {
   std::int64_t max_logits_ = 0;
   std::int64_t n_tokens_ = 0;  ///< rows in use by the step that runs
   Buffer buffers_[kSlotCount];
+  /// Per group of linear steps in order of evaluation and per thread: the start of its share.
+  std::vector<ReadAhead> reads_;
+  std::size_t next_read_ = 0;                 ///< in reads_: of the group after the one that runs
   AlignedBuffer quantized_;                   ///< 8-bit activations of the linear steps that run
   std::vector<AlignedBuffer> pack_scratch_;   ///< one per thread
   std::vector<AlignedBuffer> score_scratch_;  ///< one per thread

@@ -112,6 +112,11 @@ void Executor::run_linears(std::span<const Step> steps, std::int64_t layer) {
   for (int i = 0; i < sets.size(); ++i) {
     quantize_input(steps[0], sets.form(i), sets.view(i, quantized_.data(), in.size, n_tokens_));
   }
+  // A prompt computes for longer than it reads.
+  constexpr std::int64_t kMostTokens = 8;
+  next_read_ += static_cast<std::size_t>(pool_->size());
+  const bool ahead = n_tokens_ <= kMostTokens && next_read_ < reads_.size();
+  pool_->expect(ahead ? reads_.data() + next_read_ : nullptr);
   pool_->for_shares(panels, [&](std::int64_t begin, std::int64_t end, int thread) {
     multiply_range(steps, layer, sets, begin, end, thread);
   });

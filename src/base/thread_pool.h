@@ -15,6 +15,12 @@
 
 namespace checkbit {
 
+/// Memory that a thread reads soon.
+struct ReadAhead {
+  const std::uint8_t* data = nullptr;
+  std::size_t bytes = 0;
+};
+
 class ThreadPool {
  public:
   explicit ThreadPool(int n_threads);
@@ -45,6 +51,15 @@ class ThreadPool {
     });
   }
 
+  /// Where a thread's long range of for_shares(n) begins.
+  static std::int64_t share_begin(std::int64_t n, int thread, int threads) {
+    return n * 3 / 4 * thread / threads;
+  }
+
+  /// What each thread will read first in a call to come (size() entries, which outlive it): from
+  /// the end of the next run on, threads that wait bring it near.
+  void expect(const ReadAhead* of_thread) { expected_ = of_thread; }
+
   /// f(begin, end, thread) over [0, n): each thread has one long range, three quarters of its
   /// share, and takes small pieces of the rest as it comes free, so that a thread whose processor
   /// is busy elsewhere holds nobody up.
@@ -59,8 +74,8 @@ class ThreadPool {
     const std::int64_t piece = (n - dealt + kPieces * n_threads_ - 1) / (kPieces * n_threads_);
     std::atomic<std::int64_t> next{dealt};
     run([&](int thread, int threads) {
-      const std::int64_t begin = dealt * thread / threads;
-      const std::int64_t end = dealt * (thread + 1) / threads;
+      const std::int64_t begin = share_begin(n, thread, threads);
+      const std::int64_t end = share_begin(n, thread + 1, threads);
       if (begin < end) f(begin, end, thread);
       while (true) {
         const std::int64_t at = next.fetch_add(piece, std::memory_order_relaxed);
@@ -74,11 +89,13 @@ class ThreadPool {
   using Task = void (*)(void* context, int thread, int n_threads);
   void start(Task task, void* context);
   void work(int thread);
+  ReadAhead expected_by(int thread) const;
 
   int n_threads_;
   int spins_;
   Task task_ = nullptr;
   void* context_ = nullptr;
+  const ReadAhead* expected_ = nullptr;  ///< read by a thread while it runs a task
   std::atomic<std::uint32_t> generation_{0};
   std::atomic<int> running_{0};
   std::atomic<bool> stop_{false};

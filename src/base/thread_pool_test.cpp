@@ -1,11 +1,12 @@
-// Every thread runs every call exactly once, ranges cover what they should, and what a call wrote is
-// seen after it.
+// Every thread runs every call exactly once, ranges cover what they should, and what a call wrote
+// is seen after it.
 
 #include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <vector>
 
 namespace checkbit {
 namespace {
@@ -73,6 +74,39 @@ TEST(ThreadPool, WakesAfterSleep) {
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   pool.run([&](int, int) { ++sum; });
   EXPECT_EQ(sum, 4);
+}
+
+TEST(ThreadPool, WhatIsExpectedChangesNoResult) {
+  const std::vector<std::uint8_t> memory(100'001);
+  for (const int threads : {1, 2, 3}) {
+    ThreadPool pool(threads);
+    const std::vector<ReadAhead> of_thread(static_cast<std::size_t>(threads),
+                                           {memory.data(), memory.size()});
+    const std::vector<ReadAhead> nothing(static_cast<std::size_t>(threads));
+    std::atomic<std::int64_t> sum{0};
+    for (int round = 0; round < 300; ++round) {
+      pool.expect(round % 3 == 0 ? nullptr : round % 3 == 1 ? of_thread.data() : nothing.data());
+      pool.for_shares(100, [&](std::int64_t begin, std::int64_t end, int) { sum += end - begin; });
+    }
+    EXPECT_EQ(sum, 300 * 100) << threads;
+  }
+}
+
+TEST(ThreadPool, SharesBeginWhereTheyAreSaidTo) {
+  ThreadPool pool(3);
+  for (const std::int64_t n : {1, 2, 7, 100}) {
+    std::vector<std::int64_t> first(3, -1);
+    pool.for_shares(n, [&](std::int64_t begin, std::int64_t, int thread) {
+      std::int64_t& at = first[static_cast<std::size_t>(thread)];
+      if (at < 0) at = begin;
+    });
+    for (int thread = 0; thread < 3; ++thread) {
+      if (ThreadPool::share_begin(n, thread, 3) == ThreadPool::share_begin(n, thread + 1, 3))
+        continue;
+      EXPECT_EQ(first[static_cast<std::size_t>(thread)], ThreadPool::share_begin(n, thread, 3))
+          << n;
+    }
+  }
 }
 
 TEST(UsableProcessors, AreAtLeastOneAndNotMoreThanTheMachineHas) {
