@@ -6,13 +6,15 @@ CHECKBIT_NO_SETUP ?=
 FUZZ_SECONDS ?= 60
 # Only these targets of `make clang`; empty: all.
 CLANG_TARGETS ?=
+# What `make arm64` builds.
+ARM64_TARGETS ?= base_test kernels_test arch_test
 JOBS ?= $(shell nproc)
 # Tests and oracles find pulled models where the programs do.
 export CHECKBIT_NO_SETUP
 
 MODELS := smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b
 
-.PHONY: build setup demo model models test test-identity asan tsan clang fuzz check-oracles bench-run bench-types bench-kernels \
+.PHONY: build setup demo model models test test-identity asan tsan clang arm64 fuzz check-oracles bench-run bench-types bench-kernels \
   performance-docs reference format install clean help
 
 build: setup ## build build/release/checkbit (the default)
@@ -47,6 +49,14 @@ clang: ## the whole tree with clang 14, and the tests of what must be the same b
 	@tools/setup build test ci
 	@cmake --preset clang >/dev/null && cmake --build build/clang -j $(JOBS) $(addprefix --target ,$(CLANG_TARGETS))
 	@ctest --test-dir build/clang --output-on-failure --no-tests=error -j $(JOBS) -L '^(kernels|arch|score|formats)$$'
+
+arm64: ## cross-build for 64-bit Arm; under qemu, the tests of what must be the same bits
+	@tools/setup build test arm64
+	@tools/arm64_libraries
+	@cmake --preset arm64 >/dev/null
+	@cmake --build build/arm64 -j $(JOBS) --target $(ARM64_TARGETS)
+	@QEMU_CPU=cortex-a53 ctest --test-dir build/arm64 --output-on-failure --no-tests=error -R '^(SelectIsa|KernelTables)|Golden'
+	@ctest --test-dir build/arm64 --output-on-failure --no-tests=error -j $(JOBS) -L '^(base|kernels|arch)$$'
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (60)
 	@tools/fuzz $(FUZZ_SECONDS)

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/float_environment.h"
+
 namespace checkbit {
 namespace {
 
@@ -39,6 +41,7 @@ std::int64_t slot_size(Slot slot, const Hyperparameters& h) {
 Result<Executor> Executor::create(const Model& model, const Kernels& kernels, ThreadPool& pool,
                                   std::int64_t max_batch, std::int64_t max_logits) {
   CB_CHECK(max_batch >= 1 && max_logits >= 1 && max_logits <= max_batch);
+  const FloatEnvironment environment;
   Executor executor(model, kernels, pool);
   executor.max_batch_ = max_batch;
   executor.max_logits_ = max_logits;

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "arch/executor.h"
+#include "base/foreign_floats.h"
 
 namespace checkbit {
 namespace {
@@ -130,6 +131,29 @@ TEST_P(TinyModel, OneAnswer) {
                                      threads, chunk, repack ? "" : ", from the map"));
       }
     }
+  }
+}
+
+/// A program that has set other rules for floats gets the same answer, and keeps its rules.
+TEST_P(TinyModel, TheCallersRulesForFloatsDoNotMatter) {
+  const auto tokens = read_all<std::int32_t>(tiny(GetParam() + std::string(".tokens")));
+  const std::string path = tiny(GetParam() + std::string(".gguf"));
+  Setting run;
+  run.threads = 3;
+  for (const Isa isa : {Isa::scalar, *select_isa()}) {
+    run.isa = isa;
+    const auto expected = logits_of(path, tokens, run);
+    std::vector<float> got;
+    float rounded_up = 0;
+    {
+      const ForeignFloats foreign;
+      got = logits_of(path, tokens, run);
+      volatile float one = 1.0f;
+      volatile float little = 0x1p-30f;
+      rounded_up = one + little;
+    }
+    EXPECT_GT(rounded_up, 1.0f);
+    EXPECT_EQ(got, expected) << to_string(isa);
   }
 }
 

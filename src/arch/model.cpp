@@ -4,6 +4,8 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "base/float_environment.h"
+
 namespace checkbit {
 namespace {
 
@@ -57,6 +59,7 @@ std::size_t Model::index(Role role, std::int64_t layer) const {
 
 Result<Model> Model::load(const ModelFile& file, const PackOptions& options, ThreadPool& pool,
                           const LoadProgress& progress) {
+  const FloatEnvironment environment;
   const auto named = [&](Error error) {
     error.message = fmt::format("{}: {}", file.path(), error.message);
     return error;

@@ -10,6 +10,7 @@
 #include <immintrin.h>
 #endif
 
+#include "base/float_environment.h"
 #include "base/machine_limits.h"
 
 namespace checkbit {
@@ -21,6 +22,8 @@ constexpr int kSpins = 4000;
 inline void pause_briefly() {
 #if defined(__x86_64__)
   _mm_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("isb");  // a few dozen cycles, as the other's pause; `yield` takes none
 #else
   std::this_thread::yield();
 #endif
@@ -79,6 +82,7 @@ ReadAhead ThreadPool::expected_by(int thread) const {
 }
 
 void ThreadPool::work(int thread) {
+  const FloatEnvironment environment;  // a thread begins with what its creator had set
   std::uint32_t seen = 0;
   ReadAhead ahead;
   while (true) {

@@ -4,6 +4,11 @@
 #include <array>
 #include <cstdlib>
 
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace checkbit {
 namespace {
 
@@ -12,10 +17,12 @@ struct IsaName {
   std::string_view name;
 };
 
-constexpr std::array kNames = {IsaName{Isa::scalar, "scalar"}, IsaName{Isa::avx2, "avx2"},
-                               IsaName{Isa::avx512, "avx512"},
-                               IsaName{Isa::avx512_vnni, "avx512_vnni"}};
-constexpr std::array kIsas = {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512_vnni};
+constexpr std::array kNames = {
+    IsaName{Isa::scalar, "scalar"}, IsaName{Isa::avx2, "avx2"},
+    IsaName{Isa::avx512, "avx512"}, IsaName{Isa::avx512_vnni, "avx512_vnni"},
+    IsaName{Isa::neon, "neon"},     IsaName{Isa::neon_dotprod, "neon_dotprod"}};
+constexpr std::array kIsas = {Isa::scalar,      Isa::avx2, Isa::avx512,
+                              Isa::avx512_vnni, Isa::neon, Isa::neon_dotprod};
 
 }  // namespace
 
@@ -42,7 +49,15 @@ bool machine_has(Isa isa) {
       return avx512;
     case Isa::avx512_vnni:
       return avx512 && __builtin_cpu_supports("avx512vnni");
+    case Isa::neon:
+    case Isa::neon_dotprod:
+      return false;
   }
+#elif defined(__aarch64__)
+  const unsigned long has = getauxval(AT_HWCAP);
+  const bool neon = (has & HWCAP_ASIMD) != 0;
+  if (isa == Isa::neon) return neon;
+  if (isa == Isa::neon_dotprod) return neon && (has & HWCAP_ASIMDDP) != 0;
 #endif
   return isa == Isa::scalar;
 }

@@ -13,10 +13,10 @@
 
 namespace checkbit {
 
-enum class Isa { scalar, avx2, avx512, avx512_vnni };
+enum class Isa { scalar, avx2, avx512, avx512_vnni, neon, neon_dotprod };
 
 std::string_view to_string(Isa isa);
-/// From slowest to fastest.
+/// From slowest to fastest among those of one kind of processor.
 std::span<const Isa> all_isas();
 bool machine_has(Isa isa);
 /// The forced or else the best one.

@@ -46,14 +46,15 @@ TEST(SelectIsa, EveryNameForcesItsOwn) {
 }
 
 TEST(SelectIsa, AnUnknownNameIsAnErrorNotAFallback) {
-  for (const char* name : {"avx3", "AVX2", "avx2 ", "best"}) {
+  for (const char* name : {"avx3", "AVX2", "avx2 ", "neo", "best"}) {
     const ForcedIsa forced(name);
     const auto selected = select_isa();
     ASSERT_FALSE(selected.ok()) << name;
     EXPECT_EQ(selected.error().kind, ErrorKind::invalid);
     EXPECT_EQ(selected.error().message,
               fmt::format(
-                  "CHECKBIT_ISA={}: no such instruction set; known: scalar avx2 avx512 avx512_vnni",
+                  "CHECKBIT_ISA={}: no such instruction set; known: scalar avx2 avx512 avx512_vnni "
+                  "neon neon_dotprod",
                   name));
   }
 }

@@ -2,10 +2,6 @@
 
 #include <array>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 namespace checkbit {
 
 namespace isa_scalar {
@@ -18,6 +14,12 @@ namespace isa_avx512 {
 Kernels make_kernels();
 }
 namespace isa_avx512_vnni {
+Kernels make_kernels();
+}
+namespace isa_neon {
+Kernels make_kernels();
+}
+namespace isa_neon_dotprod {
 Kernels make_kernels();
 }
 
@@ -48,7 +50,15 @@ const Kernels& kernels_for(Isa isa) {
       return avx512;
     case Isa::avx512_vnni:
       return avx512_vnni;
+    case Isa::neon:
+    case Isa::neon_dotprod:
+      break;
   }
+#elif defined(__aarch64__)
+  static const Kernels neon = isa_neon::make_kernels();
+  static const Kernels neon_dotprod = isa_neon_dotprod::make_kernels();
+  if (isa == Isa::neon) return neon;
+  if (isa == Isa::neon_dotprod) return neon_dotprod;
 #endif
   return scalar;
 }
@@ -70,19 +80,6 @@ Result<ProductChoice> find_product(const IntegerForm& form) {
   }
   return fail(ErrorKind::not_found, "no product kernel for {} bits in groups of {}", form.bits,
               form.scale_elements);
-}
-
-FloatEnvironment::FloatEnvironment() {
-#if defined(__x86_64__)
-  saved_ = _mm_getcsr();
-  _mm_setcsr(0x1f80);  // all exceptions masked, round to nearest, no flush to zero
-#endif
-}
-
-FloatEnvironment::~FloatEnvironment() {
-#if defined(__x86_64__)
-  _mm_setcsr(saved_);
-#endif
 }
 
 }  // namespace checkbit

@@ -2,7 +2,7 @@
 //
 // Every kernel gives the same bits on every instruction set; the rules are docs/numerics.md.
 // Preconditions common to all: pointers need no alignment; finite inputs give defined results; the
-// rounding mode is to nearest (FloatEnvironment below sets it at API entry).
+// rounding mode is to nearest (base/float_environment.h sets it at API entry).
 // Threads: kernels are pure functions of their arguments.
 #pragma once
 
@@ -139,17 +139,5 @@ struct ProductChoice {
 };
 /// The product line for an integer form; not_found when there is none (float products then serve).
 Result<ProductChoice> find_product(const IntegerForm& form);
-
-/// Round to nearest, no flush of subnormals, for the life of the object; restores what was set.
-class FloatEnvironment {
- public:
-  FloatEnvironment();
-  ~FloatEnvironment();
-  FloatEnvironment(const FloatEnvironment&) = delete;
-  FloatEnvironment& operator=(const FloatEnvironment&) = delete;
-
- private:
-  std::uint32_t saved_ = 0;
-};
 
 }  // namespace checkbit

@@ -9,6 +9,11 @@
 #include <string_view>
 #include <thread>
 
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 #include "base/machine_limits.h"
 #include "report/number.h"
 #include "report/record.h"
@@ -66,7 +71,7 @@ std::string simd_features() {
   if (__builtin_cpu_supports("avx512vnni")) features += " AVX-512VNNI";
   return features;
 #elif defined(__aarch64__)
-  return "NEON";
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0 ? "NEON DOTPROD" : "NEON";
 #else
   return "none known";
 #endif

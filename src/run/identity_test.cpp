@@ -30,7 +30,7 @@ struct Way {
 std::vector<Way> ways_to_run() {
   std::vector<Way> ways;
   if (std::getenv("CHECKBIT_TEST_ALL") == nullptr) {
-    ways = {{*select_isa(), 2, 512, true}, {Isa::avx2, 3, 32, false}};
+    ways = {{*select_isa(), 2, 512, true}, {Isa::avx2, 3, 32, false}, {Isa::neon, 3, 32, false}};
   } else {
     for (const Isa isa : all_isas()) {
       for (const auto& [threads, batch, repack] :
