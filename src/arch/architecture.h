@@ -115,6 +115,10 @@ struct Hyperparameters {
   bool is_sliding(std::int64_t layer) const {
     return sliding_window > 0 && (global_every == 0 || (layer + 1) % global_every != 0);
   }
+  /// The first position that a token at `position` attends to.
+  std::int64_t first_seen(std::int64_t layer, std::int64_t position) const {
+    return is_sliding(layer) && position >= sliding_window ? position - sliding_window + 1 : 0;
+  }
   std::int64_t size_of(Dimension dimension) const;
 };
 

@@ -36,6 +36,23 @@ std::int64_t slot_size(Slot slot, const Hyperparameters& h) {
   return 0;
 }
 
+/// Scores, queries and sums of the rows that one thread works on.
+std::uint64_t scratch_bytes(const Hyperparameters& h, std::int64_t positions) {
+  const std::int64_t floats =
+      kAttentionRows * (positions + 2 * attention_sum_floats(h.value_size)) +
+      attention_query_floats(h.head_size);
+  return static_cast<std::uint64_t>(floats) * sizeof(float);
+}
+
+/// Peaks and sums of the blocks of as many split rows as all threads have scratch for.
+std::uint64_t split_bytes(const Hyperparameters& h, std::int64_t positions, int threads) {
+  const std::int64_t rows = threads * kAttentionRows;
+  const std::int64_t blocks = rows * (positions / kAttentionBlock + 1);
+  return static_cast<std::uint64_t>(blocks * (1 + attention_sum_floats(h.value_size)) +
+                                    rows * kLanes) *
+         sizeof(float);
+}
+
 }  // namespace
 
 Result<Executor> Executor::create(const Model& model, const Kernels& kernels, ThreadPool& pool,
@@ -202,21 +219,13 @@ Status Executor::reserve_scores(std::span<const BatchToken> batch) {
     return {};
   };
   for (AlignedBuffer& scratch : score_scratch_)
-    CB_TRY_STATUS(reserve(scratch, score_bytes(h, score_capacity_)));
-  return reserve(split_scratch_, split_bytes(h, score_capacity_));
+    CB_TRY_STATUS(reserve(scratch, scratch_bytes(h, score_capacity_)));
+  return reserve(split_scratch_, split_bytes(h, score_capacity_, pool_->size()));
 }
 
-std::uint64_t Executor::score_bytes(const Hyperparameters& h, std::int64_t positions) {
-  const std::int64_t floats =
-      kAttentionRows * (positions + h.head_size + 2 * attention_sum_floats(h.value_size));
-  return static_cast<std::uint64_t>(floats) * sizeof(float);
-}
-
-std::uint64_t Executor::split_bytes(const Hyperparameters& h, std::int64_t positions) {
-  const std::int64_t blocks = positions / kAttentionBlock + 1;
-  return static_cast<std::uint64_t>(blocks * kAttentionRows *
-                                    (1 + attention_sum_floats(h.value_size))) *
-         sizeof(float);
+std::uint64_t Executor::score_bytes(const Hyperparameters& h, std::int64_t positions, int threads) {
+  return static_cast<std::uint64_t>(threads) * scratch_bytes(h, positions) +
+         split_bytes(h, positions, threads);
 }
 
 Result<LogitsView> Executor::evaluate(std::span<const BatchToken> batch) {
@@ -281,6 +290,7 @@ StepView Executor::view(const Step& step, std::int64_t layer) {
   v.out = out.row(0);
   v.out_size = out.size;
   v.out_stride = out.stride;
+  if (step.kind == StepKind::attention) v.cache_bytes = cache_bytes_read(layer);
   return v;
 }
 

@@ -8,6 +8,7 @@
 // Threads: one call at a time per executor.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -37,6 +38,7 @@ struct StepView {
   float* out = nullptr;  ///< writable: emulation and injection may change it
   std::int64_t out_size = 0;
   std::int64_t out_stride = 0;
+  std::int64_t cache_bytes = 0;  ///< keys and values that an attention step reads
 };
 
 class StepObserver {
@@ -72,9 +74,8 @@ class Executor {
   std::int64_t max_batch() const { return max_batch_; }
   std::int64_t max_logits() const { return max_logits_; }
   std::uint64_t buffer_bytes() const;
-  /// Of buffer_bytes, what grows with the positions attended to: for each thread, and once.
-  static std::uint64_t score_bytes(const Hyperparameters& h, std::int64_t positions);
-  static std::uint64_t split_bytes(const Hyperparameters& h, std::int64_t positions);
+  /// Of buffer_bytes, what grows with the positions attended to.
+  static std::uint64_t score_bytes(const Hyperparameters& h, std::int64_t positions, int threads);
 
  private:
   struct Buffer {
@@ -89,6 +90,26 @@ class Executor {
     std::int64_t first_token;
     std::int64_t first_row;
     int n_rows;
+  };
+
+  /// A group of rows and a key-value head whose blocks are dealt over threads.
+  struct SplitItem {
+    AttentionArguments arguments;
+    std::array<AttentionRow, kAttentionRows> rows;
+    AttentionSpan span;
+    std::int64_t first_block;  ///< its first among the blocks of all items
+    float* peaks;              ///< [blocks()][n_rows]
+    float* sums;               ///< [blocks()][n_rows][attention_sum_floats]
+    std::int64_t blocks() const {
+      return (span.end - 1) / kAttentionBlock - span.begin / kAttentionBlock + 1;
+    }
+    /// Positions of a block.
+    std::int64_t begin(std::int64_t block) const {
+      return std::max((span.begin / kAttentionBlock + block) * kAttentionBlock, span.begin);
+    }
+    std::int64_t end(std::int64_t block) const {
+      return std::min((span.begin / kAttentionBlock + block + 1) * kAttentionBlock, span.end);
+    }
   };
 
   Executor(const Model& model, const Kernels& kernels, ThreadPool& pool)
@@ -114,8 +135,10 @@ class Executor {
   AttentionArguments attention_arguments(const Step& step, std::int64_t layer,
                                          const AttentionGroup& group, std::int64_t head, int thread,
                                          std::array<AttentionRow, kAttentionRows>& rows);
-  void attend_split(const Step& step, std::int64_t layer, const AttentionGroup& group,
-                    std::int64_t head);
+  std::int64_t cache_bytes_read(std::int64_t layer) const;
+  bool worth_splitting(const Step& step, std::int64_t layer);
+  void attend_split(const Step& step, std::int64_t layer);
+  void attend_split_items(std::int64_t blocks);
   void keep_wanted(std::span<const BatchToken> batch);
   template <class F>
   void for_tokens(F&& f);
@@ -135,7 +158,8 @@ class Executor {
   AlignedBuffer quantized_;                   ///< 8-bit activations of the linear steps that run
   std::vector<AlignedBuffer> pack_scratch_;   ///< one per thread
   std::vector<AlignedBuffer> score_scratch_;  ///< one per thread
-  AlignedBuffer split_scratch_;  ///< peaks and sums of the blocks of one split row group
+  AlignedBuffer split_scratch_;               ///< peaks and sums of the blocks of split items
+  std::vector<SplitItem> split_items_;
   std::int64_t score_capacity_ = 0;
   std::vector<AttentionGroup> attention_groups_;
   std::vector<Rope> ropes_;    ///< global, then local

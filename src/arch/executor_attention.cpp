@@ -3,10 +3,15 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "arch/executor.h"
 
 namespace checkbit {
+namespace {
+/// Whole cache lines of floats.
+std::int64_t padded(std::int64_t n) { return (n + 15) / 16 * 16; }
+}  // namespace
 
 /// Consecutive tokens of one sequence, cut into groups of at most kAttentionRows (token, query
 /// head) rows.
@@ -26,6 +31,24 @@ void Executor::group_attention_rows() {
     }
     token = end;
   }
+}
+
+/// Every group of rows reads what its rows see.
+std::int64_t Executor::cache_bytes_read(std::int64_t layer) const {
+  const Hyperparameters& h = model_->hyperparameters();
+  const std::int64_t heads = h.heads / h.key_value_heads;
+  std::int64_t bytes = 0;
+  for (const AttentionGroup& group : attention_groups_) {
+    const auto position = [&](std::int64_t row) {
+      return positions_[static_cast<std::size_t>(group.first_token + row / heads)];
+    };
+    const std::int64_t first = h.first_seen(layer, position(group.first_row));
+    const std::int64_t last = position(group.first_row + group.n_rows - 1);
+    const CacheType type = caches_[static_cast<std::size_t>(group.first_token)]->type();
+    bytes += (last - first + 1) *
+             (cache_row_bytes(type, h.head_size) + cache_row_bytes(type, h.value_size));
+  }
+  return bytes * h.key_value_heads;
 }
 
 void Executor::store_keys_and_values(std::int64_t layer) {
@@ -62,9 +85,9 @@ AttentionArguments Executor::attention_arguments(const Step& step, std::int64_t 
     const std::int64_t token = group.first_token + (group.first_row + r) / heads;
     const std::int64_t query_head = head * heads + (group.first_row + r) % heads;
     const std::int64_t last = positions_[static_cast<std::size_t>(token)];
-    rows[static_cast<std::size_t>(r)] = {
-        in.row(token) + query_head * h.head_size, out.row(token) + query_head * h.value_size,
-        h.is_sliding(layer) ? std::max<std::int64_t>(0, last - h.sliding_window + 1) : 0, last};
+    rows[static_cast<std::size_t>(r)] = {in.row(token) + query_head * h.head_size,
+                                         out.row(token) + query_head * h.value_size,
+                                         h.first_seen(layer, last), last};
   }
   const KvCache& cache = *caches_[static_cast<std::size_t>(group.first_token)];
   const AlignedBuffer& scratch = score_scratch_[static_cast<std::size_t>(thread)];
@@ -81,7 +104,7 @@ AttentionArguments Executor::attention_arguments(const Step& step, std::int64_t 
   a.scores = scratch.as<float>();
   a.score_stride = score_capacity_;
   a.query_scratch = a.scores + kAttentionRows * score_capacity_;
-  a.sum_scratch = a.query_scratch + kAttentionRows * h.head_size;
+  a.sum_scratch = a.query_scratch + attention_query_floats(h.head_size);
   return a;
 }
 
@@ -89,20 +112,8 @@ void Executor::attention(const Step& step, std::int64_t layer) {
   const Hyperparameters& h = model_->hyperparameters();
   store_keys_and_values(layer);
   const auto items = static_cast<std::int64_t>(attention_groups_.size()) * h.key_value_heads;
-  // Longer than this, scores and sums of one item are worth two barriers.
-  constexpr std::int64_t kWorthSplitting = 4 * kAttentionBlock;
-  if (items < 2 * pool_->size() && pool_->size() > 1) {
-    std::array<AttentionRow, kAttentionRows> rows;
-    const AttentionSpan span =
-        attention_span(attention_arguments(step, layer, attention_groups_[0], 0, 0, rows));
-    if (span.end - span.begin >= kWorthSplitting) {
-      for (const AttentionGroup& group : attention_groups_) {
-        for (std::int64_t head = 0; head < h.key_value_heads; ++head)
-          attend_split(step, layer, group, head);
-      }
-      return;
-    }
-  }
+  if (items < 2 * pool_->size() && pool_->size() > 1 && worth_splitting(step, layer))
+    return attend_split(step, layer);
   pool_->for_shares(items, [&](std::int64_t begin, std::int64_t end, int thread) {
     std::array<AttentionRow, kAttentionRows> rows;
     for (std::int64_t i = begin; i < end; ++i) {
@@ -117,47 +128,85 @@ void Executor::attention(const Step& step, std::int64_t layer) {
   });
 }
 
-/// One item over all threads, block by block: the same sums in the same order as Kernels::attend.
-void Executor::attend_split(const Step& step, std::int64_t layer, const AttentionGroup& group,
-                            std::int64_t head) {
-  const Hyperparameters& h = model_->hyperparameters();
+/// Whether some item is so long that its blocks are worth another barrier.
+bool Executor::worth_splitting(const Step& step, std::int64_t layer) {
+  constexpr std::int64_t kWorthwhile = 4 * kAttentionBlock;
   std::array<AttentionRow, kAttentionRows> rows;
-  AttentionArguments shared = attention_arguments(step, layer, group, head, 0, rows);
-  const AttentionSpan span = attention_span(shared);
-  const std::int64_t first_block = span.begin / kAttentionBlock;
-  const std::int64_t n_blocks = (span.end - 1) / kAttentionBlock - first_block + 1;
-  const std::int64_t block_sums = group.n_rows * attention_sum_floats(h.value_size);
-  float* peaks = split_scratch_.as<float>();
-  float* sums = peaks + n_blocks * kAttentionRows;
-  const auto for_blocks = [&](auto&& f) {
-    pool_->run([&](int thread, int threads) {
-      AttentionArguments a = shared;
-      a.query_scratch = score_scratch_[static_cast<std::size_t>(thread)].as<float>() +
-                        kAttentionRows * score_capacity_;
-      for (std::int64_t block = n_blocks * thread / threads;
-           block < n_blocks * (thread + 1) / threads; ++block) {
-        const std::int64_t begin = std::max((first_block + block) * kAttentionBlock, span.begin);
-        f(a, block, begin, std::min((first_block + block + 1) * kAttentionBlock, span.end));
+  return std::ranges::any_of(attention_groups_, [&](const AttentionGroup& group) {
+    const AttentionSpan span = attention_span(attention_arguments(step, layer, group, 0, 0, rows));
+    return span.end - span.begin >= kWorthwhile;
+  });
+}
+
+/// Few items over all threads, block by block: the same sums in the same order as Kernels::attend.
+/// As many items at once as the threads' scratch has room for scores of.
+void Executor::attend_split(const Step& step, std::int64_t layer) {
+  const Hyperparameters& h = model_->hyperparameters();
+  const auto items = static_cast<std::int64_t>(attention_groups_.size()) * h.key_value_heads;
+  std::int64_t most_rows = 1;
+  for (const AttentionGroup& group : attention_groups_)
+    most_rows = std::max<std::int64_t>(most_rows, group.n_rows);
+  const std::int64_t to_a_scratch = kAttentionRows / most_rows;
+  const std::int64_t at_once = to_a_scratch * pool_->size();
+  for (std::int64_t first = 0; first < items; first += at_once) {
+    split_items_.resize(static_cast<std::size_t>(std::min(at_once, items - first)));
+    std::int64_t blocks = 0;
+    float* scratch = split_scratch_.as<float>();
+    for (std::int64_t i = 0; i < std::ssize(split_items_); ++i) {
+      SplitItem& item = split_items_[static_cast<std::size_t>(i)];
+      const AttentionGroup& group =
+          attention_groups_[static_cast<std::size_t>((first + i) / h.key_value_heads)];
+      item.arguments = attention_arguments(step, layer, group, (first + i) % h.key_value_heads,
+                                           static_cast<int>(i / to_a_scratch), item.rows);
+      item.arguments.scores += i % to_a_scratch * most_rows * score_capacity_;
+      item.span = attention_span(item.arguments);
+      item.first_block = blocks;
+      blocks += item.blocks();
+      const std::int64_t rows = item.blocks() * group.n_rows;
+      item.peaks = scratch;
+      item.sums = item.peaks + padded(rows);
+      scratch = item.sums + rows * attention_sum_floats(h.value_size);
+    }
+    attend_split_items(blocks);
+  }
+}
+
+/// All of split_items_, which have so many blocks together.
+void Executor::attend_split_items(std::int64_t blocks) {
+  /// f(item, its first and end block, thread) for what a thread does of each item.
+  const auto for_parts = [&](auto&& f) {
+    pool_->for_shares(blocks, [&](std::int64_t begin, std::int64_t end, int thread) {
+      for (const SplitItem& item : split_items_) {
+        const std::int64_t from = std::max(begin - item.first_block, std::int64_t{0});
+        const std::int64_t to = std::min(end - item.first_block, item.blocks());
+        if (from < to) f(item, from, to, thread);
       }
     });
   };
-  for_blocks(
-      [&](const AttentionArguments& a, std::int64_t block, std::int64_t begin, std::int64_t end) {
-        kernels_->attend_scores(a, begin, end, peaks + block * kAttentionRows);
-      });
-  std::array<float, kAttentionRows> largest;
-  for (int r = 0; r < group.n_rows; ++r) {
-    largest[static_cast<std::size_t>(r)] = peaks[r];
-    for (std::int64_t block = 1; block < n_blocks; ++block) {
-      largest[static_cast<std::size_t>(r)] =
-          std::max(largest[static_cast<std::size_t>(r)], peaks[block * kAttentionRows + r]);
+  for (const SplitItem& item : split_items_)
+    std::fill(item.peaks, item.sums, -std::numeric_limits<float>::infinity());
+  for_parts([&](const SplitItem& item, std::int64_t from, std::int64_t to, int thread) {
+    AttentionArguments a = item.arguments;
+    a.query_scratch = score_scratch_[static_cast<std::size_t>(thread)].as<float>() +
+                      kAttentionRows * score_capacity_;
+    kernels_->attend_scores(a, item.begin(from), item.end(to - 1), item.peaks + from * a.n_rows);
+  });
+  for_parts([&](const SplitItem& item, std::int64_t from, std::int64_t to, int) {
+    const int n_rows = item.arguments.n_rows;
+    float largest[kAttentionRows];
+    for (int r = 0; r < n_rows; ++r) {
+      largest[r] = item.peaks[r];
+      for (std::int64_t block = 1; block < item.blocks(); ++block)
+        largest[r] = std::max(largest[r], item.peaks[block * n_rows + r]);
     }
-  }
-  for_blocks(
-      [&](const AttentionArguments& a, std::int64_t block, std::int64_t begin, std::int64_t end) {
-        kernels_->attend_block(a, begin, end, largest.data(), sums + block * block_sums);
-      });
-  kernels_->attend_combine(shared, sums, n_blocks);
+    const std::int64_t block_floats = n_rows * attention_sum_floats(item.arguments.value_size);
+    for (std::int64_t block = from; block < to; ++block) {
+      kernels_->attend_block(item.arguments, item.begin(block), item.end(block), largest,
+                             item.sums + block * block_floats);
+    }
+  });
+  for (const SplitItem& item : split_items_)
+    kernels_->attend_combine(item.arguments, item.sums, item.blocks());
 }
 
 }  // namespace checkbit

@@ -40,6 +40,7 @@ struct Setting {
   int threads = 1;
   std::int64_t chunk = 512;
   PackOptions pack;
+  CacheType cache_type = CacheType::f16;
 };
 
 std::vector<float> logits_of(const std::string& model_path, const std::vector<std::int32_t>& tokens,
@@ -51,9 +52,8 @@ std::vector<float> logits_of(const std::string& model_path, const std::vector<st
   EXPECT_TRUE(model.ok()) << model.error().message;
   auto executor = Executor::create(*model, kernels_for(run.isa), pool, run.chunk, run.chunk);
   EXPECT_TRUE(executor.ok()) << executor.error().message;
-  auto cache = KvCache::create(
-      model->hyperparameters(), static_cast<std::int64_t>(tokens.size()),
-      run.pack.activations == ActivationMode::f32 ? CacheType::f32 : CacheType::f16);
+  auto cache = KvCache::create(model->hyperparameters(), static_cast<std::int64_t>(tokens.size()),
+                               run.cache_type);
   std::vector<float> all;
   for (std::size_t at = 0; at < tokens.size();) {
     const std::size_t n = std::min(tokens.size() - at, static_cast<std::size_t>(run.chunk));
@@ -66,6 +66,15 @@ std::vector<float> logits_of(const std::string& model_path, const std::vector<st
     at += n;
   }
   return all;
+}
+
+/// What has bits of its own, by the names of golden_logits.json.
+std::vector<std::pair<std::string, Setting>> kinds_of_run() {
+  Setting int8, f32, q8_cache;
+  f32.pack.activations = ActivationMode::f32;
+  f32.cache_type = CacheType::f32;
+  q8_cache.cache_type = CacheType::q8_0;
+  return {{"int8", int8}, {"f32", f32}, {"int8, q8_0 cache", q8_cache}};
 }
 
 struct Way {
@@ -96,6 +105,7 @@ TEST_P(TinyModel, FloatActivationsAgreeWithFloat64) {
   ASSERT_FALSE(tokens.empty());
   Setting run;
   run.pack.activations = ActivationMode::f32;
+  run.cache_type = CacheType::f32;
   const auto got = logits_of(tiny(GetParam() + std::string(".gguf")), tokens, run);
   ASSERT_EQ(got.size(), expected.size());
   const auto [low, high] = std::ranges::minmax(expected);
@@ -110,9 +120,7 @@ TEST_P(TinyModel, FloatActivationsAgreeWithFloat64) {
 TEST_P(TinyModel, OneAnswer) {
   const auto tokens = read_all<std::int32_t>(tiny(GetParam() + std::string(".tokens")));
   const std::string path = tiny(GetParam() + std::string(".gguf"));
-  for (const ActivationMode mode : {ActivationMode::int8, ActivationMode::f32}) {
-    Setting reference;
-    reference.pack.activations = mode;
+  for (const auto& [name, reference] : kinds_of_run()) {
     const auto expected = logits_of(path, tokens, reference);
     const auto expect_same = [&](const Setting& run, const std::string& what) {
       const auto got = logits_of(path, tokens, run);
@@ -127,8 +135,9 @@ TEST_P(TinyModel, OneAnswer) {
         run.threads = threads;
         run.chunk = chunk;
         run.pack.repack = repack;
-        expect_same(run, fmt::format("{}, {} threads, {} tokens at a time{}", to_string(isa),
-                                     threads, chunk, repack ? "" : ", from the map"));
+        expect_same(run,
+                    fmt::format("{}: {}, {} threads, {} tokens at a time{}", name, to_string(isa),
+                                threads, chunk, repack ? "" : ", from the map"));
       }
     }
   }
@@ -160,16 +169,17 @@ TEST_P(TinyModel, TheCallersRulesForFloatsDoNotMatter) {
 /// Beyond 1024 positions one token's attention is split over threads: still the same bits.
 TEST_P(TinyModel, LongContextsAreTheSameOnAnyThreads) {
   const auto tokens = read_all<std::int32_t>(tiny(GetParam() + std::string(".tokens")));
-  const auto last_logits = [&](int threads) {
+  const auto last_logits = [&](int threads, CacheType cache_type) {
     auto file = ModelFile::open(tiny(GetParam() + std::string(".gguf")));
     ThreadPool pool(threads);
     auto model = Model::load(*file, {}, pool);
     auto executor = Executor::create(*model, kernels_for(*select_isa()), pool, 512, 1);
-    auto cache = KvCache::create(model->hyperparameters(), 1300);
+    auto cache = KvCache::create(model->hyperparameters(), 1300, cache_type);
     std::vector<float> all;
     for (std::int64_t at = 0; at < 1280;) {
       std::vector<BatchToken> batch;
-      const std::int64_t n = at < 1024 ? 512 : at < 1270 ? 82 : 1;  // prompts, then one at a time
+      // Prompts, a few tokens together, then one at a time.
+      const std::int64_t n = at < 1024 ? 512 : at < 1270 ? 82 : at == 1270 ? 6 : 1;
       for (std::int64_t i = 0; i < n; ++i)
         batch.push_back(
             {&*cache, tokens[static_cast<std::size_t>(at + i) % tokens.size()], i + 1 == n});
@@ -180,12 +190,14 @@ TEST_P(TinyModel, LongContextsAreTheSameOnAnyThreads) {
     }
     return all;
   };
-  const auto expected = last_logits(1);
-  for (const int threads : {2, 3, 8}) {
-    const auto got = last_logits(threads);
-    ASSERT_EQ(got.size(), expected.size());
-    EXPECT_EQ(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), 0)
-        << threads << " threads";
+  for (const CacheType type : {CacheType::f16, CacheType::q8_0}) {
+    const auto expected = last_logits(1, type);
+    for (const int threads : {2, 3, 8}) {
+      const auto got = last_logits(threads, type);
+      ASSERT_EQ(got.size(), expected.size());
+      EXPECT_EQ(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), 0)
+          << threads << " threads, " << to_string(type) << " cache";
+    }
   }
 }
 
@@ -199,12 +211,9 @@ TEST_P(TinyModel, LogitsHaveTheGoldenHash) {
   EXPECT_NE(text.find(fmt::format("Version {}.", golden.at("numerics_version").get<int>())),
             std::string::npos);
   const auto tokens = read_all<std::int32_t>(tiny(GetParam() + std::string(".tokens")));
-  for (const ActivationMode mode : {ActivationMode::int8, ActivationMode::f32}) {
-    Setting run;
+  for (auto [name, run] : kinds_of_run()) {
     run.isa = *select_isa();
-    run.pack.activations = mode;
     const auto logits = logits_of(tiny(GetParam() + std::string(".gguf")), tokens, run);
-    const char* name = mode == ActivationMode::int8 ? "int8" : "f32";
     EXPECT_EQ(fmt::format("{:016x}", XXH3_64bits(logits.data(), logits.size() * sizeof(float))),
               golden.at("hashes").at(GetParam()).at(name).get<std::string>())
         << GetParam() << " " << name;
@@ -312,6 +321,20 @@ TEST(Executor, ARefusedBatchChangesNothing) {
   EXPECT_EQ(after, std::vector<float>(expected->row(0).begin(), expected->row(0).end()));
 }
 
+TEST(KvCache, BytesReadAreThoseOfTheWindow) {
+  Hyperparameters h;
+  h.layers = 6;
+  h.key_value_heads = 2;
+  h.head_size = 64;
+  h.value_size = 32;
+  EXPECT_EQ(KvCache::bytes_read(h, 99, CacheType::f16), 100 * 6 * 2 * (64 + 32) * 2);
+  EXPECT_EQ(KvCache::bytes_read(h, 99, CacheType::q8_0), 100 * 6 * 2 * 3 * 34);
+  h.sliding_window = 40;
+  h.global_every = 3;
+  EXPECT_EQ(KvCache::bytes_read(h, 99, CacheType::q8_0), (2 * 100 + 4 * 40) * 2 * 3 * 34);
+  EXPECT_EQ(KvCache::bytes_read(h, 39, CacheType::q8_0), 6 * 40 * 2 * 3 * 34);
+}
+
 TEST(KvCache, BoundsAndLayout) {
   Engine engine(tiny("llama-llama3.gguf"), 1, 1);
   const Hyperparameters& h = engine.model.hyperparameters();
@@ -322,15 +345,17 @@ TEST(KvCache, BoundsAndLayout) {
     EXPECT_EQ(cache.error().message,
               fmt::format("a context of {} tokens is not in 1..1073741824", bad));
   }
-  for (const CacheType type : {CacheType::f16, CacheType::f32}) {
+  for (const CacheType type : kCacheTypes) {
     auto cache = KvCache::create(h, 17, type);
     ASSERT_TRUE(cache.ok());
     EXPECT_EQ(cache->capacity(), 17);
-    const std::uint64_t element = type == CacheType::f16 ? 2 : 4;
-    EXPECT_EQ(KvCache::bytes_for(h, 17, type), 32u * 2 * 2 * (16 + 16) * element);
+    EXPECT_EQ(cache->type(), type);
+    // Of 16 elements; in 8 bits they take a whole group of 32 with its scale.
+    const std::uint64_t row = type == CacheType::f16 ? 32 : type == CacheType::f32 ? 64 : 34;
+    EXPECT_EQ(KvCache::bytes_for(h, 17, type), 32u * 2 * 2 * 2 * row);
     const auto* base = static_cast<const std::uint8_t*>(cache->keys(0, 0));
     EXPECT_EQ(static_cast<const std::uint8_t*>(cache->values(1, 1)) - base,
-              static_cast<std::ptrdiff_t>(32 * (3 * 32 + 16) * element));
+              static_cast<std::ptrdiff_t>(32 * (3 * 2 + 1) * row));
     cache->extend(17);
     cache->truncate(3);
     EXPECT_EQ(cache->length(), 3);

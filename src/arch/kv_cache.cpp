@@ -2,17 +2,24 @@
 
 namespace checkbit {
 namespace {
-constexpr std::int64_t kLanes = 16;
-std::size_t element_bytes(CacheType type) {
-  return type == CacheType::f16 ? sizeof(std::uint16_t) : sizeof(float);
+/// Positions there is memory for.
+std::int64_t rounded(std::int64_t capacity) {
+  return (capacity + kCacheBlock - 1) / kCacheBlock * kCacheBlock;
 }
-std::int64_t rounded(std::int64_t capacity) { return (capacity + kLanes - 1) / kLanes * kLanes; }
 }  // namespace
 
 std::uint64_t KvCache::bytes_for(const Hyperparameters& h, std::int64_t capacity, CacheType type) {
-  return static_cast<std::uint64_t>(rounded(capacity)) *
-         static_cast<std::uint64_t>(h.layers * h.key_value_heads) *
-         static_cast<std::uint64_t>(h.head_size + h.value_size) * element_bytes(type);
+  return static_cast<std::uint64_t>(h.layers * h.key_value_heads) *
+         static_cast<std::uint64_t>(cache_bytes(type, h.head_size, rounded(capacity)) +
+                                    cache_bytes(type, h.value_size, rounded(capacity)));
+}
+
+std::int64_t KvCache::bytes_read(const Hyperparameters& h, std::int64_t position, CacheType type) {
+  const std::int64_t row = cache_row_bytes(type, h.head_size) + cache_row_bytes(type, h.value_size);
+  std::int64_t positions = 0;
+  for (std::int64_t layer = 0; layer < h.layers; ++layer)
+    positions += position - h.first_seen(layer, position) + 1;
+  return positions * h.key_value_heads * row;
 }
 
 Result<KvCache> KvCache::create(const Hyperparameters& h, std::int64_t capacity, CacheType type) {
@@ -24,8 +31,8 @@ Result<KvCache> KvCache::create(const Hyperparameters& h, std::int64_t capacity,
   cache.type_ = type;
   cache.capacity_ = capacity;
   cache.heads_ = h.key_value_heads;
-  cache.key_size_ = rounded(capacity) * h.head_size;
-  cache.value_size_ = rounded(capacity) * h.value_size;
+  cache.key_bytes_ = cache_bytes(type, h.head_size, rounded(capacity));
+  cache.value_bytes_ = cache_bytes(type, h.value_size, rounded(capacity));
   CB_TRY(cache.data_, AlignedBuffer::allocate(bytes_for(h, capacity, type), "KV cache",
                                               AlignedBuffer::Pages::small));
   return cache;
@@ -42,14 +49,11 @@ void KvCache::extend(std::int64_t tokens) {
 }
 
 void* KvCache::keys(std::int64_t layer, std::int64_t head) const {
-  const auto elements =
-      static_cast<std::size_t>((layer * heads_ + head) * (key_size_ + value_size_));
-  return data_.data() + elements * element_bytes(type_);
+  return data_.data() + (layer * heads_ + head) * (key_bytes_ + value_bytes_);
 }
 
 void* KvCache::values(std::int64_t layer, std::int64_t head) const {
-  return static_cast<std::uint8_t*>(keys(layer, head)) +
-         static_cast<std::size_t>(key_size_) * element_bytes(type_);
+  return static_cast<std::uint8_t*>(keys(layer, head)) + key_bytes_;
 }
 
 }  // namespace checkbit

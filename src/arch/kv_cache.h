@@ -1,8 +1,9 @@
 // Keys and values of one sequence.
 //
-// What: per layer and key-value head, keys [capacity / 16][head_size][16] and values
-//   [capacity][value_size] (layout of AttentionArguments), binary16 or, for reference runs with
-//   float activations, binary32. Memory is reserved at creation and touched as the sequence grows.
+// What: per layer and key-value head, keys and then values of whole blocks of 16 positions
+//   (kernels/cache_layout.h): in binary16, in 8 bits with a scale per 32 elements or, for reference
+//   runs with float activations, in binary32. Memory is reserved at creation and touched as the
+//   sequence grows.
 // Units: positions count tokens from 0.
 // Threads: one writer.
 #pragma once
@@ -33,16 +34,17 @@ class KvCache {
   void* keys(std::int64_t layer, std::int64_t head) const;
   void* values(std::int64_t layer, std::int64_t head) const;
 
-  static std::uint64_t bytes_for(const Hyperparameters& h, std::int64_t capacity,
-                                 CacheType type = CacheType::f16);
+  /// Keys and values that the token at `position` attends to, its own included, over all layers.
+  static std::int64_t bytes_read(const Hyperparameters& h, std::int64_t position, CacheType type);
+  static std::uint64_t bytes_for(const Hyperparameters& h, std::int64_t capacity, CacheType type);
 
  private:
   std::int64_t length_ = 0;
   std::int64_t capacity_ = 0;
   std::int64_t heads_ = 0;
   CacheType type_ = CacheType::f16;
-  std::int64_t key_size_ = 0;  ///< elements per head and layer
-  std::int64_t value_size_ = 0;
+  std::int64_t key_bytes_ = 0;  ///< of one head in one layer
+  std::int64_t value_bytes_ = 0;
   AlignedBuffer data_;
 };
 

@@ -41,6 +41,7 @@ void StepProfiler::after(const StepView& view) {
   }
   ++found->calls;
   found->seconds += end - started_;
+  found->bytes += static_cast<double>(view.cache_bytes);
   for (const Step* step : running_) {
     if (step->kind != StepKind::linear) continue;
     const PackedMatrix* matrix = model_->matrix(step->weight, view.layer);

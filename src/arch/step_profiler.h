@@ -2,8 +2,9 @@
 //
 // What: linear steps of one input run as one operation ("ffn_gate+ffn_up"). Each operation keeps
 // its
-//   calls, seconds, the bytes of weights it read and its multiply-adds with weights; a timeline of
-//   every call can be written as a trace (Chrome's trace event format, which Perfetto opens).
+//   calls, seconds, the bytes of weights or of keys and values it read and its multiply-adds with
+//   weights; a timeline of every call can be written as a trace (Chrome's trace event format, which
+//   Perfetto opens).
 // Units: seconds from the profiler's creation; bytes and multiply-adds are totals over all calls.
 // Threads: as the executor that it observes.
 #pragma once

@@ -46,6 +46,13 @@ TEST(StepProfiler, CountsEveryOperationOfEveryLayer) {
   EXPECT_EQ(find("ffn_gate+ffn_up").bytes, 2 * bytes);
   EXPECT_FALSE(find("ffn_down").kernel.empty());
   EXPECT_TRUE(find("attention").kernel.empty());
+  // Two tokens of four heads share a read, the third has its own.
+  const Hyperparameters& h = model->hyperparameters();
+  ASSERT_EQ(kAttentionRows, 2 * h.heads / h.key_value_heads);
+  std::int64_t read = 0;
+  for (const std::int64_t position : {1, 2, 4, 5})
+    read += KvCache::bytes_read(h, position, CacheType::f16);
+  EXPECT_EQ(find("attention").bytes, static_cast<double>(read));
   EXPECT_GT(profiler.seconds(), 0);
 
   const auto trace = nlohmann::json::parse(profiler.trace("tiny"));

@@ -83,7 +83,8 @@ Status run(const Arguments& arguments, Console& console) {
   nlohmann::ordered_json extra = {{"model", model_name(session.file().path())},
                                   {"threads", session.pool().size()},
                                   {"isa", to_string(session.isa())},
-                                  {"bytes_per_token", bytes_per_token(session.model())},
+                                  {"kv_cache", to_string(session.cache_type())},
+                                  {"bytes_per_token", bytes_per_token(session, plan.depth_tokens)},
                                   {"products_per_token", products_per_token(session.model())}};
   const SpeedLimits limits = {.bandwidth = value_of(records, "read_bandwidth"),
                               .integer_peak = value_of(records, "integer_peak")};
@@ -96,9 +97,10 @@ Status run(const Arguments& arguments, Console& console) {
     return {};
   }
   console.out << fmt::format(
-      "{}  {} threads, {}, {} prompt tokens, {} generated{}\n\n",
+      "{}  {} threads, {}, {} cache, {} prompt tokens, {} generated{}\n\n",
       console.out_terminal.style(Style::bold, model_name(session.file().path())),
-      session.pool().size(), to_string(session.isa()), plan.prompt_tokens, plan.generated_tokens,
+      session.pool().size(), to_string(session.isa()), to_string(session.cache_type()),
+      plan.prompt_tokens, plan.generated_tokens,
       plan.depth_tokens > 0 ? fmt::format(", from {} tokens of context", plan.depth_tokens) : "");
   console.out << render_table(records,
                               {.width = static_cast<std::size_t>(console.out_terminal.width),
@@ -121,9 +123,11 @@ const Command bench_command = {
         "Reads a prompt and generates text several times and prints the median speeds with their "
         "95 % intervals (from six runs on). Both start from --depth tokens of context. "
         "read_bandwidth_share is the share of the memory bandwidth that generating uses: "
-        "generating alternates with reading a buffer as large as the weights of one token, by the "
-        "same threads, and the figure is the median over these pairs. integer_peak is how many "
-        "8-bit products the threads add up in a second when nothing has to be read.",
+        "generating alternates with reading a buffer as large as what one token reads (weights, "
+        "and "
+        "keys and values of the context), by the same threads, and the figure is the median over "
+        "these pairs. integer_peak is how many 8-bit products the threads add up in a second when "
+        "nothing has to be read.",
     .positionals = {{.name = "MODEL",
                      .kind = ValueKind::model,
                      .help = "a GGUF file or a pulled name"}},
@@ -169,7 +173,8 @@ const Command bench_command = {
                  {.command = "checkbit bench smollm2-135m --threads 1 --json"},
                  {.command = "checkbit bench smollm2-135m --profile --trace trace.json"},
                  {.command = "checkbit bench smollm2-135m --sequences 8"},
-                 {.command = "checkbit bench smollm2-135m --depth 8000 --prompt-tokens 0"}},
+                 {.command = "checkbit bench smollm2-135m --depth 8000 --prompt-tokens 0"},
+                 {.command = "checkbit bench smollm2-135m --depth 8000 --kv-cache q8_0"}},
     .run = run};
 
 }  // namespace checkbit

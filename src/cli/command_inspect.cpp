@@ -11,6 +11,7 @@
 #include "base/atomic_file.h"
 #include "base/progress.h"
 #include "cli/command.h"
+#include "cli/engine_flags.h"
 #include "cli/inspected_model.h"
 #include "file/metadata_keys.h"
 #include "file/pull.h"
@@ -109,7 +110,9 @@ void print_memory(Console& console, const InspectedModel& facts) {
       fmt::format("Memory at {} tokens of context",
                   format_grouped(static_cast<std::uint64_t>(facts.memory->context_tokens))));
   print_row(console, "weights", format_bytes(facts.memory->weights_bytes));
-  print_row(console, "KV cache", format_bytes(facts.memory->kv_cache_bytes) + " (16 bits)");
+  print_row(console, "KV cache",
+            fmt::format("{} ({})", format_bytes(facts.memory->kv_cache_bytes),
+                        to_string(facts.memory->cache_type)));
   print_row(console, "buffers", format_bytes(facts.memory->buffer_bytes));
   print_row(console, "program", format_bytes(facts.memory->program_bytes));
   print_row(console, "at most", format_bytes(facts.memory->most_bytes));
@@ -208,6 +211,7 @@ void print_json(Console& console, const ModelFile& file, const InspectedModel& f
         record("kv_cache_bytes", static_cast<double>(facts.memory->kv_cache_bytes), "bytes"));
     records.push_back(record("run_bytes", static_cast<double>(facts.memory->most_bytes), "bytes"));
     extra["context_tokens"] = facts.memory->context_tokens;
+    extra["kv_cache"] = to_string(facts.memory->cache_type);
   }
   extra["warnings"] = facts.warnings;
   extra["metadata"] = metadata_json(
@@ -245,7 +249,8 @@ Status run(const Arguments& arguments, Console& console) {
     return dump_tensor(file, arguments.text("--dump-tensor"), arguments.text("--output"));
   }
   const std::int64_t context = arguments.has("--context") ? arguments.integer("--context") : 0;
-  const InspectedModel facts = inspect_model(file, context);
+  const InspectedModel facts =
+      inspect_model(file, context, cache_type_of(arguments).value_or(CacheType::f16));
   if (arguments.has("--json")) {
     print_json(console, file, facts, arguments.has("--full"));
     return {};
@@ -285,6 +290,7 @@ const Command inspect_command = {
                .help = "count memory for N tokens of context [the model's own, at most 4096]",
                .minimum = 1,
                .maximum = 1 << 30},
+              cache_flag("count memory for this type of cache [f16]"),
               {.name = "--metadata", .help = "list every metadata key"},
               {.name = "--tensors", .help = "list every tensor"},
               {.name = "--template", .help = "print the whole chat template"},

@@ -55,6 +55,7 @@ Result<Inputs> open_inputs(const Arguments& arguments, Console& console) {
   std::vector<TokenId> tokens = model.tokenizer().encode(text);
   Inputs inputs{std::move(model), std::nullopt, std::move(tokens)};
   if (arguments.has("--against")) {
+    options.cache_type = std::nullopt;
     CB_TRY(inputs.reference, open_session(arguments.text("--against"), options, console));
     CB_TRY_STATUS(check_same_tokens(inputs.model, *inputs.reference, inputs.tokens, text));
   }
@@ -99,6 +100,7 @@ Status run(const Arguments& arguments, Console& console) {
   }
   if (arguments.has("--json")) {
     const nlohmann::ordered_json extra = {{"model", story.model.name},
+                                          {"kv_cache", to_string(inputs.model.cache_type())},
                                           {"text", valid_utf8(story.text_name)}};
     console.out << render_json(records, story.environment, extra);
     return {};
@@ -136,6 +138,9 @@ std::vector<Flag> flags() {
                           .help = "also write a page with charts"},
                          kJsonFlag});
   for (auto& flag : list) {
+    if (flag.name == "--kv-cache")
+      flag.help =
+          "how MODEL keeps keys and values; REFERENCE keeps f16, with --activations f32 f32";
     if (flag.name != "--context") continue;
     flag.help = "tokens of a window; its second half is scored";
     flag.default_value = "512";
@@ -155,7 +160,8 @@ const Command measure_command = {
         "Lets a model and its reference read the same text in lockstep and reports perplexity, "
         "Kullback-Leibler divergence and the share of next-token choices that changed, each with "
         "its 95 % interval from a paired bootstrap over windows. Without --against it gives the "
-        "perplexity alone. Beside the text itself, memory does not grow with it.",
+        "perplexity alone. Beside the text itself, memory does not grow with it.\n\n"
+        "--kv-cache is of MODEL alone: the same file on both sides measures what the cache costs.",
     .positionals = {{.name = "MODEL",
                      .kind = ValueKind::model,
                      .help = "a GGUF file or a pulled name"}},
@@ -163,6 +169,8 @@ const Command measure_command = {
     .examples = {{.command = "checkbit measure a.gguf --against b.gguf --text book.txt"},
                  {.command =
                       "checkbit measure a.gguf --against b.gguf --text book.txt --html a.html"},
+                 {.command =
+                      "checkbit measure a.gguf --against a.gguf --kv-cache q8_0 --text book.txt"},
                  {.command = "checkbit measure smollm2-135m --text book.txt --windows 8 --json"}},
     .check = check,
     .run = run};

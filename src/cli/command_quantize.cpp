@@ -32,6 +32,10 @@ Status check(const Arguments& arguments) {
     return fail(ErrorKind::invalid,
                 "quantize: --context says for how many tokens --fit must have room");
   }
+  if (arguments.has("--kv-cache") && !arguments.has("--fit")) {
+    return fail(ErrorKind::invalid,
+                "quantize: --kv-cache says which type of cache --fit must have room for");
+  }
   return {};
 }
 
@@ -218,6 +222,7 @@ const Command quantize_command = {
                .help = "tokens of context that --fit has room for",
                .default_value = "512",
                .minimum = 16},
+              cache_flag("the cache of keys and values that --fit has room for [f16]"),
               {.name = "--calibration",
                .kind = ValueKind::path,
                .value_name = "FILE",

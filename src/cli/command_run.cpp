@@ -130,6 +130,7 @@ Status run(const Arguments& arguments, Console& console) {
     const nlohmann::ordered_json extra = {{"text", valid_utf8(g.text)},
                                           {"tokens", g.tokens},
                                           {"prompt_tokens", g.prompt_tokens},
+                                          {"kv_cache", to_string(session.cache_type())},
                                           {"stop_reason", to_string(g.reason)}};
     console.out << render_json(records_of(g, session, console), describe_environment(), extra);
     return {};

@@ -12,6 +12,19 @@
 
 namespace checkbit {
 
+Flag cache_flag(std::string_view help) {
+  Flag flag{.name = "--kv-cache", .kind = ValueKind::choice, .value_name = "TYPE", .help = help};
+  for (const CacheType type : kCacheTypes) flag.choices.push_back(to_string(type));
+  return flag;
+}
+
+std::optional<CacheType> cache_type_of(const Arguments& arguments) {
+  for (const CacheType type : kCacheTypes) {
+    if (arguments.text("--kv-cache") == to_string(type)) return type;
+  }
+  return std::nullopt;
+}
+
 std::vector<Flag> with_engine_flags(std::vector<Flag> own) {
   std::vector<Flag> flags = std::move(own);
   flags.push_back({.name = "--context",
@@ -20,6 +33,7 @@ std::vector<Flag> with_engine_flags(std::vector<Flag> own) {
                    .value_name = "N",
                    .help = "tokens of context [the model's own, at most 4096]",
                    .minimum = 1});
+  flags.push_back(cache_flag("how keys and values are kept [f16, with --activations f32 as f32]"));
   flags.push_back({.name = "--no-repack",
                    .help = "compute from the mapped file: slower, less memory, the same bits"});
   flags.push_back({.name = "--activations",
@@ -39,6 +53,7 @@ SessionOptions session_options(const Arguments& arguments, const Console& consol
   options.repack = !arguments.has("--no-repack");
   options.activations =
       arguments.text("--activations") == "f32" ? ActivationMode::f32 : ActivationMode::int8;
+  options.cache_type = cache_type_of(arguments);
   return options;
 }
 

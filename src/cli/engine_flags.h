@@ -1,6 +1,7 @@
 // What commands that run a model have in common: their flags, opening the session, its records.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,7 +11,11 @@
 
 namespace checkbit {
 
-/// --context, --no-repack, --activations, followed by `own`.
+/// --kv-cache TYPE, with what it is for.
+Flag cache_flag(std::string_view help);
+/// What --kv-cache asks for; none when it is absent.
+std::optional<CacheType> cache_type_of(const Arguments& arguments);
+/// `own`, followed by --context, --kv-cache, --no-repack, --activations.
 std::vector<Flag> with_engine_flags(std::vector<Flag> own);
 /// The session options of these flags and of --threads.
 SessionOptions session_options(const Arguments& arguments, const Console& console);

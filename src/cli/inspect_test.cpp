@@ -84,8 +84,9 @@ TEST(CliInspect, MemoryIsWhatARunTakes) {
   ASSERT_TRUE(session.ok()) << session.error().message;
   const double weights = record(json, "weights_bytes");
   const double cache = record(json, "kv_cache_bytes");
-  EXPECT_EQ(cache, static_cast<double>(KvCache::bytes_for(session->model().hyperparameters(),
-                                                          session->context_tokens())));
+  EXPECT_EQ(cache,
+            static_cast<double>(KvCache::bytes_for(session->model().hyperparameters(),
+                                                   session->context_tokens(), CacheType::f16)));
   EXPECT_GE(weights, static_cast<double>(session->model().packed_bytes()));
   const double whole = record(json, "run_bytes");
   EXPECT_GT(whole, static_cast<double>(session->planned_bytes()));

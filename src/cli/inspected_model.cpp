@@ -89,7 +89,8 @@ Result<Tokenizer> describe_tokenizer(const Metadata& metadata, InspectedModel& f
 }
 
 /// While the tokenizer is held: what is resident now is what a run has before any weight.
-Status count_memory(const ModelFile& file, std::int64_t context_tokens, InspectedModel& facts) {
+Status count_memory(const ModelFile& file, std::int64_t context_tokens, CacheType cache_type,
+                    InspectedModel& facts) {
   const std::uint64_t start_bytes = resident_bytes();
   const std::int64_t own = facts.hyperparameters ? facts.hyperparameters->context_length : 1;
   const std::int64_t context = context_tokens > 0 ? context_tokens : std::min(own, kDefaultContext);
@@ -99,15 +100,16 @@ Status count_memory(const ModelFile& file, std::int64_t context_tokens, Inspecte
   options.repack = false;
   CB_TRY(Session session, Session::open(file.path(), options));
   CB_TRY(const Plan plan, plan_copy(file));
-  CB_TRY(RunMemory run, run_memory(session, plan, std::min(context, own), start_bytes));
-  run.cache_bytes = KvCache::bytes_for(session.model().hyperparameters(), context);
-  facts.memory = MemoryNeed{.context_tokens = context,
-                            .weights_bytes = plan.resident_bytes(),
-                            .kv_cache_bytes = run.cache_bytes,
-                            .buffer_bytes = run.buffer_bytes + run.sampler_bytes +
-                                            activation_bytes(run, plan),
-                            .program_bytes = run.program_bytes,
-                            .most_bytes = promised_bytes(run, plan)};
+  CB_TRY(RunMemory run, run_memory(session, plan, std::min(context, own), cache_type, start_bytes));
+  run.cache_bytes = KvCache::bytes_for(session.model().hyperparameters(), context, cache_type);
+  facts.memory =
+      MemoryNeed{.context_tokens = context,
+                 .cache_type = cache_type,
+                 .weights_bytes = plan.resident_bytes(),
+                 .kv_cache_bytes = run.cache_bytes,
+                 .buffer_bytes = run.buffer_bytes + run.sampler_bytes + activation_bytes(run, plan),
+                 .program_bytes = run.program_bytes,
+                 .most_bytes = promised_bytes(run, plan)};
   if (context > own) {
     facts.warnings.push_back(
         fmt::format("the model was trained for {} tokens of context: `run` refuses more",
@@ -174,7 +176,8 @@ nlohmann::ordered_json array_json(const GgufArray& array, std::size_t longest) {
 
 }  // namespace
 
-InspectedModel inspect_model(const ModelFile& file, std::int64_t context_tokens) {
+InspectedModel inspect_model(const ModelFile& file, std::int64_t context_tokens,
+                             CacheType cache_type) {
   InspectedModel facts;
   const Metadata& metadata = file.metadata();
   facts.architecture = metadata.get_string("general.architecture").value_or("");
@@ -187,7 +190,7 @@ InspectedModel inspect_model(const ModelFile& file, std::int64_t context_tokens)
   const Result<Tokenizer> tokenizer = describe_tokenizer(metadata, facts);
   if (const Result<ModelConfig> config = read_config(metadata); config.ok())
     facts.hyperparameters = config->hyperparameters;
-  if (const Status counted = count_memory(file, context_tokens, facts); !counted.ok()) {
+  if (const Status counted = count_memory(file, context_tokens, cache_type, facts); !counted.ok()) {
     std::string_view message = counted.error().message;
     if (message.starts_with(file.path() + ": ")) message.remove_prefix(file.path().size() + 2);
     facts.warnings.push_back(fmt::format("it does not run here: {}", message));

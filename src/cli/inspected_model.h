@@ -16,6 +16,7 @@
 
 #include "arch/architecture.h"
 #include "file/model_file.h"
+#include "kernels/cache_layout.h"
 
 namespace checkbit {
 
@@ -29,6 +30,7 @@ struct TypeUse {
 /// What `run` takes, counted as `quantize --fit` counts it.
 struct MemoryNeed {
   std::int64_t context_tokens = 0;
+  CacheType cache_type = CacheType::f16;
   std::uint64_t weights_bytes = 0;  ///< as they lie in memory
   std::uint64_t kv_cache_bytes = 0;
   std::uint64_t buffer_bytes = 0;   ///< activations, logits, sampler
@@ -56,7 +58,8 @@ struct InspectedModel {
 };
 
 /// `context_tokens` 0: the model's own, at most 4096.
-InspectedModel inspect_model(const ModelFile& file, std::int64_t context_tokens);
+InspectedModel inspect_model(const ModelFile& file, std::int64_t context_tokens,
+                             CacheType cache_type);
 
 /// Arrays longer than `longest_array` become {"kind", "length", "first": [...]}.
 nlohmann::ordered_json metadata_json(const Metadata& metadata, std::size_t longest_array);

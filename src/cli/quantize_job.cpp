@@ -1,6 +1,7 @@
 #include "cli/quantize_job.h"
 
 #include "base/resident_memory.h"
+#include "cli/engine_flags.h"
 #include "cli/read_input.h"
 #include "file/pull.h"
 #include "quantize/calibration_text.h"
@@ -32,7 +33,8 @@ Result<QuantizePlan> plan_for_budget(const BudgetOptions& budget, QuantizeJob& j
 Result<QuantizePlan> plan_to_fit(const Arguments& arguments, QuantizeJob& job) {
   CB_TRY(const Plan source, plan_copy(job.source()));
   CB_TRY(const RunMemory memory,
-         run_memory(job.session, source, arguments.integer("--context"), job.start_bytes));
+         run_memory(job.session, source, arguments.integer("--context"),
+                    cache_type_of(arguments).value_or(CacheType::f16), job.start_bytes));
   const BudgetOptions budget = {.kind = BudgetKind::packed_bytes,
                                 .bytes = arguments.bytes("--fit"),
                                 .fixed_bytes = beside_weights_bytes(memory, source),

@@ -127,11 +127,14 @@ Result<Profiles> measure_profiles(Session& session, const SpeedPlan& plan) {
   return profiles;
 }
 
-std::int64_t bytes_per_token(const Model& model) {
+std::int64_t bytes_per_token(const Session& session, std::int64_t depth_tokens) {
+  const Model& model = session.model();
   auto bytes = static_cast<std::int64_t>(model.packed_bytes());
   const PackedMatrix* embedding = model.matrix(Role::token_embedding);
   if (embedding != nullptr && embedding != model.matrix(Role::output))
     bytes -= static_cast<std::int64_t>(embedding->packed_bytes());
+  if (depth_tokens > 0)
+    bytes += KvCache::bytes_read(model.hyperparameters(), depth_tokens - 1, session.cache_type());
   return bytes;
 }
 
@@ -168,7 +171,7 @@ double measure_integer_peak(Session& session) {
 }
 
 Result<ReadShares> measure_read_shares(Session& session, std::int64_t depth_tokens) {
-  const std::int64_t bytes = std::max<std::int64_t>(1, bytes_per_token(session.model()));
+  const std::int64_t bytes = std::max<std::int64_t>(1, bytes_per_token(session, depth_tokens));
   const std::int64_t room = session.context_tokens() - depth_tokens - 1;
   const std::int64_t tokens =
       std::clamp<std::int64_t>(kPairBytes / bytes, 1, std::clamp<std::int64_t>(room, 1, 16));

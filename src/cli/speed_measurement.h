@@ -3,8 +3,8 @@
 //
 // Speeds: every run starts from the same context of `depth_tokens`, evaluated once. The first run
 //   warms caches and clocks and does not count.
-// Share: generating some tokens alternates with reading a buffer as large as the weights of one
-//   token, by the same threads, equally many bytes each. The speed of memory changes within
+// Share: generating some tokens alternates with reading a buffer as large as what one token
+//   reads, by the same threads, equally many bytes each. The speed of memory changes within
 //   seconds on shared machines; neighbours in time see the same speed, so each pair gives a share,
 //   and the median of the shares is the figure.
 // Errors: those of Session::evaluate; cancelled.
@@ -39,9 +39,9 @@ Result<Speeds> measure_speeds(Session& session, const SpeedPlan& plan);
 Result<std::vector<double>> measure_sequences(Session& session, std::int64_t sequences,
                                               const SpeedPlan& plan);
 
-/// Weights that one generated token reads: every matrix, but of the embedding one row unless it is
-/// also the output.
-std::int64_t bytes_per_token(const Model& model);
+/// Weights that one generated token reads (every matrix, but of the embedding one row unless it is
+/// also the output), and the keys and values of the `depth_tokens` before it.
+std::int64_t bytes_per_token(const Session& session, std::int64_t depth_tokens);
 /// Multiply-adds with weights that one generated token takes.
 std::int64_t products_per_token(const Model& model);
 

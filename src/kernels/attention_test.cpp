@@ -1,5 +1,6 @@
-// Attention over the cache: the same bits from every instruction set, close to a softmax in double,
-// and deaf to whatever stands in the cache outside the positions attended to.
+// Attention over every type of cache: the same bits from every instruction set, close to a softmax
+// in double over what the cache holds, and deaf to whatever stands in it outside the positions
+// attended to.
 
 #include <gtest/gtest.h>
 
@@ -25,57 +26,108 @@ struct Case {
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
   return out << c.heads << " heads of " << c.head_size << "/" << c.value_size << ", positions "
-             << c.first << " to " << c.last << ", cap " << c.softcap
-             << (c.cache_type == CacheType::f16 ? ", binary16" : ", binary32");
+             << c.first << " to " << c.last << ", cap " << c.softcap << ", "
+             << to_string(c.cache_type);
 }
 
-/// Keys and values in the layout of AttentionArguments, in both types.
-struct Cache {
-  std::int64_t head_size, value_size, capacity;
-  std::vector<float> keys_plain, values_plain;  ///< [capacity][size], exactly binary16
-  std::vector<std::uint16_t> keys_f16, values_f16;
-  std::vector<float> keys_f32, values_f32;
+/// One row as a cache of a type holds it: by cache_layout.h, written down a second time.
+struct StoredRow {
+  std::vector<std::uint8_t> bytes;    ///< elements, padded
+  std::vector<std::uint16_t> scales;  ///< of q8_0
+  std::vector<double> plain;          ///< what it stands for
+};
 
-  void set_key(std::int64_t position, std::int64_t element, float value) {
-    const auto at =
-        static_cast<std::size_t>((position / 16 * head_size + element) * 16 + position % 16);
-    keys_f16[at] = float_to_half(value);
-    keys_f32[at] = value;
+StoredRow stored_row(CacheType type, std::span<const float> x) {
+  StoredRow row;
+  const auto put = [&](auto value) {
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(&value);
+    row.bytes.insert(row.bytes.end(), bytes, bytes + sizeof value);
+  };
+  if (type != CacheType::q8_0) {
+    for (const float v : x) {
+      type == CacheType::f16 ? put(float_to_half(v)) : put(v);
+      row.plain.push_back(type == CacheType::f16 ? half_to_float(float_to_half(v)) : v);
+    }
+    return row;
   }
-  void set_value(std::int64_t position, std::int64_t element, float value) {
-    const auto at = static_cast<std::size_t>(position * value_size + element);
-    values_f16[at] = float_to_half(value);
-    values_f32[at] = value;
+  for (std::size_t group = 0; group < x.size(); group += 32) {
+    const auto part = x.subspan(group, std::min<std::size_t>(32, x.size() - group));
+    float largest = 0;
+    for (const float v : part) largest = std::isfinite(v) ? std::max(largest, std::abs(v)) : v;
+    row.scales.push_back(float_to_half(largest / 127));
+    const double scale = half_to_float(row.scales.back());
+    for (std::size_t i = 0; i < 32; ++i) {
+      const double q = i < part.size() && std::isfinite(scale) && scale > 0
+                           ? std::clamp(std::nearbyint(part[i] / scale), -127.0, 127.0)
+                           : 0;
+      put(static_cast<std::int8_t>(q));
+      if (i < part.size()) row.plain.push_back(q * scale);
+    }
+  }
+  return row;
+}
+
+/// Keys and values of one head.
+struct Cache {
+  CacheType type;
+  std::int64_t head_size, value_size, capacity;
+  std::vector<double> keys_plain, values_plain;  ///< [capacity][size], as stored
+  std::vector<std::uint8_t> keys, values;
+
+  Cache(CacheType cache_type, std::int64_t head, std::int64_t value, std::int64_t positions)
+      : type(cache_type), head_size(head), value_size(value), capacity(positions) {
+    keys_plain.resize(static_cast<std::size_t>(positions * head));
+    values_plain.resize(static_cast<std::size_t>(positions * value));
+    keys.resize(static_cast<std::size_t>(cache_bytes(type, head, positions)));
+    values.resize(static_cast<std::size_t>(cache_bytes(type, value, positions)));
+  }
+  /// `unit` bytes of a row (0: all) lie together, sixteen positions side by side.
+  void set(std::vector<std::uint8_t>& to, std::vector<double>& plain, std::int64_t position,
+           std::span<const float> x, std::size_t unit) {
+    const StoredRow row = stored_row(type, x);
+    const std::size_t block_bytes = 16 * (row.bytes.size() + 2 * row.scales.size());
+    const auto lane = static_cast<std::size_t>(position % 16);
+    if (unit == 0) unit = row.bytes.size();
+    std::uint8_t* block = to.data() + static_cast<std::size_t>(position / 16) * block_bytes;
+    for (std::size_t i = 0; i < row.bytes.size(); ++i)
+      block[i / unit * 16 * unit + lane * unit + i % unit] = row.bytes[i];
+    for (std::size_t g = 0; g < row.scales.size(); ++g)
+      std::memcpy(block + 16 * row.bytes.size() + 2 * (16 * g + lane), &row.scales[g], 2);
+    std::ranges::copy(row.plain, plain.begin() + position * static_cast<std::int64_t>(x.size()));
+  }
+  void set_key(std::int64_t position, std::span<const float> x) {
+    set(keys, keys_plain, position, x, type == CacheType::f32 ? 4 : 2);
+  }
+  void set_value(std::int64_t position, std::span<const float> x) {
+    set(values, values_plain, position, x, 0);
   }
 };
 
-Cache make_cache(std::int64_t head_size, std::int64_t value_size, std::int64_t capacity) {
-  const auto rounded = [](std::vector<float> values) {
-    for (float& v : values) v = half_to_float(float_to_half(v));
-    return values;
-  };
-  Cache c{head_size, value_size, capacity, {}, {}, {}, {}, {}, {}};
-  c.keys_plain = rounded(random_floats(21, static_cast<std::size_t>(capacity * head_size), 2));
-  c.values_plain = rounded(random_floats(22, static_cast<std::size_t>(capacity * value_size), 3));
-  c.keys_f16.resize(c.keys_plain.size());
-  c.keys_f32.resize(c.keys_plain.size());
-  c.values_f16.resize(c.values_plain.size());
-  c.values_f32.resize(c.values_plain.size());
+std::span<const float> row_of(const std::vector<float>& rows, std::int64_t row, std::int64_t size) {
+  return std::span(rows).subspan(static_cast<std::size_t>(row * size),
+                                 static_cast<std::size_t>(size));
+}
+
+Cache make_cache(CacheType type, std::int64_t head_size, std::int64_t value_size,
+                 std::int64_t capacity) {
+  Cache c(type, head_size, value_size, capacity);
+  const auto keys = random_floats(21, static_cast<std::size_t>(capacity * head_size), 2);
+  const auto values = random_floats(22, static_cast<std::size_t>(capacity * value_size), 3);
   for (std::int64_t p = 0; p < capacity; ++p) {
-    for (std::int64_t d = 0; d < head_size; ++d)
-      c.set_key(p, d, c.keys_plain[static_cast<std::size_t>(p * head_size + d)]);
-    for (std::int64_t d = 0; d < value_size; ++d)
-      c.set_value(p, d, c.values_plain[static_cast<std::size_t>(p * value_size + d)]);
+    c.set_key(p, row_of(keys, p, head_size));
+    c.set_value(p, row_of(values, p, value_size));
   }
   return c;
 }
 
 /// Keys and values of positions outside [first, last] become `garbage`.
 void spoil(Cache& c, std::int64_t first, std::int64_t last, float garbage) {
+  const std::vector<float> row(static_cast<std::size_t>(std::max(c.head_size, c.value_size)),
+                               garbage);
   for (std::int64_t p = 0; p < c.capacity; ++p) {
     if (p >= first && p <= last) continue;
-    for (std::int64_t d = 0; d < c.head_size; ++d) c.set_key(p, d, garbage);
-    for (std::int64_t d = 0; d < c.value_size; ++d) c.set_value(p, d, garbage);
+    c.set_key(p, row_of(row, 0, c.head_size));
+    c.set_value(p, row_of(row, 0, c.value_size));
   }
 }
 
@@ -85,7 +137,7 @@ struct Scratch {
       : stride((positions + 32 + 15) / 16 * 16),
         scores(static_cast<std::size_t>(kAttentionRows * stride),
                std::numeric_limits<float>::quiet_NaN()),
-        query(static_cast<std::size_t>(kAttentionRows * c.head_size),
+        query(static_cast<std::size_t>(attention_query_floats(c.head_size)),
               std::numeric_limits<float>::quiet_NaN()),
         sums(static_cast<std::size_t>(2 * kAttentionRows * attention_sum_floats(c.value_size)),
              std::numeric_limits<float>::quiet_NaN()) {}
@@ -100,10 +152,9 @@ AttentionArguments arguments(const Case& c, const Cache& cache, std::span<const 
   a.n_rows = static_cast<int>(rows.size());
   a.head_size = c.head_size;
   a.value_size = c.value_size;
-  a.cache_type = c.cache_type;
-  const bool half = c.cache_type == CacheType::f16;
-  a.keys = half ? static_cast<const void*>(cache.keys_f16.data()) : cache.keys_f32.data();
-  a.values = half ? static_cast<const void*>(cache.values_f16.data()) : cache.values_f32.data();
+  a.cache_type = cache.type;
+  a.keys = cache.keys.data();
+  a.values = cache.values.data();
   a.scale = 1 / std::sqrt(static_cast<float>(c.head_size));
   a.softcap = c.softcap;
   a.scores = scratch.scores.data();
@@ -130,6 +181,16 @@ std::vector<float> attend(Isa isa, const Case& c, const Cache& cache,
   return out;
 }
 
+/// As attention takes it: beside keys in 8 bits, in 16 bits per 32 elements.
+double query_element(const Case& c, std::span<const float> query, std::size_t d) {
+  if (c.cache_type != CacheType::q8_0) return query[d];
+  float largest = 0;
+  for (std::size_t i = d / 32 * 32; i < std::min(query.size(), d / 32 * 32 + 32); ++i)
+    largest = std::max(largest, std::abs(query[i]));
+  const float inverse = 32767 / largest;  // in floats, or some elements end a step further
+  return std::nearbyint(query[d] * inverse) * (double{largest} / 32767);
+}
+
 std::vector<double> reference(const Case& c, const Cache& cache,
                               const std::vector<float>& queries) {
   std::vector<double> out;
@@ -138,7 +199,7 @@ std::vector<double> reference(const Case& c, const Cache& cache,
     for (std::int64_t at = c.first; at <= c.last; ++at) {
       double s = 0;
       for (std::int64_t d = 0; d < c.head_size; ++d) {
-        s += double{queries[static_cast<std::size_t>(h * c.head_size + d)]} *
+        s += query_element(c, row_of(queries, h, c.head_size), static_cast<std::size_t>(d)) *
              cache.keys_plain[static_cast<std::size_t>(at * c.head_size + d)];
       }
       s /= std::sqrt(static_cast<double>(c.head_size));
@@ -166,7 +227,7 @@ constexpr double kBound = 1e-5;
 
 void expect_right(Case c, CacheType cache_type) {
   c.cache_type = cache_type;
-  Cache cache = make_cache(c.head_size, c.value_size, (c.last / 16 + 2) * 16);
+  Cache cache = make_cache(cache_type, c.head_size, c.value_size, (c.last / 16 + 2) * 16);
   const auto queries = random_floats(23, static_cast<std::size_t>(c.heads * c.head_size), 2);
   const auto expected = reference(c, cache, queries);
   const auto scalar = attend(Isa::scalar, c, cache, queries);
@@ -188,8 +249,7 @@ void expect_right(Case c, CacheType cache_type) {
 }
 
 void expect_right(const Case& c) {
-  expect_right(c, CacheType::f16);
-  expect_right(c, CacheType::f32);
+  for (const CacheType type : kCacheTypes) expect_right(c, type);
 }
 
 TEST(Attention, HeadSizes) {
@@ -232,24 +292,27 @@ TEST(Attention, CappedScores) {
 /// The test of garbage can fail: inside the positions it is heard.
 TEST(Attention, GarbageAmongThePositionsIsHeard) {
   const Case c{.heads = 1, .head_size = 16, .value_size = 16, .last = 20};
-  Cache cache = make_cache(16, 16, 32);
-  spoil(cache, 0, 19, std::numeric_limits<float>::quiet_NaN());
-  for (const Isa isa : present_isas())
-    EXPECT_TRUE(std::isnan(attend(isa, c, cache, random_floats(1, 16))[0])) << to_string(isa);
+  for (const CacheType type : kCacheTypes) {
+    Cache cache = make_cache(type, 16, 16, 32);
+    spoil(cache, 0, 19, std::numeric_limits<float>::quiet_NaN());
+    for (const Isa isa : present_isas()) {
+      EXPECT_TRUE(std::isnan(attend(isa, c, cache, random_floats(1, 16))[0]))
+          << to_string(isa) << ", " << to_string(type);
+    }
+  }
 }
 
 /// docs/numerics.md: sums close at absolute multiples of 256, so the position of a window changes
 /// bits.
 TEST(Attention, BlocksAreAbsolute) {
   const auto queries = random_floats(23, 16, 2);
+  const auto keys = random_floats(24, 128 * 16, 2);
+  const auto values = random_floats(25, 128 * 16, 3);
   const auto at = [&](std::int64_t first) {
-    Cache cache = make_cache(16, 16, 512);
-    const Cache source = cache;
+    Cache cache = make_cache(CacheType::f16, 16, 16, 512);
     for (std::int64_t i = 0; i < 128; ++i) {
-      for (std::int64_t d = 0; d < 16; ++d) {
-        cache.set_key(first + i, d, source.keys_plain[static_cast<std::size_t>(i * 16 + d)]);
-        cache.set_value(first + i, d, source.values_plain[static_cast<std::size_t>(i * 16 + d)]);
-      }
+      cache.set_key(first + i, row_of(keys, i, 16));
+      cache.set_value(first + i, row_of(values, i, 16));
     }
     return attend(
         present_isas().back(),
@@ -261,124 +324,165 @@ TEST(Attention, BlocksAreAbsolute) {
 }
 
 /// Rows that see different positions: each must give the bits it gives alone, also beside garbage.
-TEST(Attention, RowsDoNotDisturbEachOther) {
-  for (const std::int64_t window : {1000, 40, 3}) {
-    for (const std::int64_t start : {0, 5, 250, 509}) {
-      const Case c{.heads = 1, .head_size = 16, .value_size = 80, .last = start + kAttentionRows};
-      const Cache cache = make_cache(c.head_size, c.value_size, 544);
-      const auto queries =
-          random_floats(23, static_cast<std::size_t>(kAttentionRows * c.head_size), 2);
-      for (const Isa isa : present_isas()) {
-        for (int n = 1; n <= kAttentionRows; ++n) {
-          std::vector<float> out(static_cast<std::size_t>(kAttentionRows * c.value_size), 7.0f);
-          std::vector<AttentionRow> rows;
-          for (int r = 0; r < n; ++r) {
-            const std::int64_t last = start + r / 2;
-            rows.push_back({queries.data() + r * c.head_size, out.data() + r * c.value_size,
-                            std::max<std::int64_t>(0, last - window + 1), last});
-          }
-          Scratch scratch(c, c.last);
-          kernels_for(isa).attend(arguments(c, cache, rows, scratch));
-          for (int r = 0; r < n; ++r) {
-            Case alone = c;
-            alone.first = rows[static_cast<std::size_t>(r)].first;
-            alone.last = rows[static_cast<std::size_t>(r)].last;
-            Cache spoiled = cache;
-            spoil(spoiled, alone.first, alone.last, std::numeric_limits<float>::infinity());
-            const auto at = static_cast<std::ptrdiff_t>(r * c.value_size);
-            const std::vector<float> got(out.begin() + at, out.begin() + at + c.value_size);
-            const std::vector<float> query(queries.begin() + r * c.head_size,
-                                           queries.begin() + (r + 1) * c.head_size);
-            ASSERT_EQ(first_difference(got, attend(isa, alone, spoiled, query)), -1)
-                << to_string(isa) << ", window " << window << ", start " << start << ", row " << r
-                << " of " << n;
-          }
-        }
+void expect_undisturbed(CacheType type, std::int64_t window, std::int64_t start) {
+  const Case c{.heads = 1,
+               .head_size = 16,
+               .value_size = 80,
+               .last = start + kAttentionRows,
+               .cache_type = type};
+  const Cache cache = make_cache(type, c.head_size, c.value_size, 544);
+  const auto queries = random_floats(23, static_cast<std::size_t>(kAttentionRows * c.head_size), 2);
+  std::vector<AttentionRow> rows;
+  for (int r = 0; r < kAttentionRows; ++r) {
+    const std::int64_t last = start + r / 2;
+    rows.push_back({queries.data() + r * c.head_size, nullptr,
+                    std::max<std::int64_t>(0, last - window + 1), last});
+  }
+  for (const Isa isa : present_isas()) {
+    std::vector<std::vector<float>> alone;
+    for (const AttentionRow& row : rows) {
+      Case one = c;
+      one.first = row.first;
+      one.last = row.last;
+      Cache spoiled = cache;
+      spoil(spoiled, row.first, row.last, std::numeric_limits<float>::infinity());
+      alone.push_back(attend(isa, one, spoiled, {row.query, row.query + c.head_size}));
+    }
+    for (int n = 1; n <= kAttentionRows; ++n) {
+      std::vector<float> out(static_cast<std::size_t>(kAttentionRows * c.value_size), 7.0f);
+      std::vector<AttentionRow> together(rows.begin(), rows.begin() + n);
+      for (int r = 0; r < n; ++r)
+        together[static_cast<std::size_t>(r)].out = out.data() + r * c.value_size;
+      Scratch scratch(c, c.last);
+      kernels_for(isa).attend(arguments(c, cache, together, scratch));
+      for (int r = 0; r < n; ++r) {
+        const auto got = row_of(out, r, c.value_size);
+        ASSERT_EQ(first_difference({got.begin(), got.end()}, alone[static_cast<std::size_t>(r)]),
+                  -1)
+            << to_string(isa) << ", " << c << ", window " << window << ", row " << r << " of " << n;
       }
+    }
+  }
+}
+
+TEST(Attention, RowsDoNotDisturbEachOther) {
+  for (const CacheType type : kCacheTypes) {
+    for (const std::int64_t window : {1000, 40, 3}) {
+      for (const std::int64_t start : {0, 5, 250, 509}) expect_undisturbed(type, window, start);
     }
   }
 }
 
 /// attend_scores, attend_block and attend_combine give the bits of attend.
+void expect_same_from_parts(const Case& c) {
+  const Cache cache = make_cache(c.cache_type, c.head_size, c.value_size, 1024);
+  const auto queries = random_floats(23, static_cast<std::size_t>(c.heads * c.head_size), 2);
+  for (const Isa isa : present_isas()) {
+    const Kernels& kernels = kernels_for(isa);
+    std::vector<float> out(static_cast<std::size_t>(c.heads * c.value_size));
+    std::vector<AttentionRow> rows;
+    for (std::int64_t h = 0; h < c.heads; ++h) {
+      rows.push_back(
+          {queries.data() + h * c.head_size, out.data() + h * c.value_size, c.first, c.last});
+    }
+    Scratch scratch(c, c.last);
+    const AttentionArguments a = arguments(c, cache, rows, scratch);
+    const AttentionSpan span = attention_span(a);
+    std::vector<float> largest(kAttentionRows, -std::numeric_limits<float>::infinity()), sums;
+    for (std::int64_t p = span.begin; p < span.end; p += 48) {  // any split
+      float peaks[kAttentionRows];
+      kernels.attend_scores(a, p, std::min(p + 48, span.end), peaks);
+      for (std::size_t r = 0; r < rows.size(); ++r) largest[r] = std::max(largest[r], peaks[r]);
+    }
+    const std::int64_t block_floats = a.n_rows * attention_sum_floats(c.value_size);
+    std::int64_t n_blocks = 0;
+    for (std::int64_t block = span.begin / kAttentionBlock; block * kAttentionBlock < span.end;
+         ++block, ++n_blocks) {
+      sums.resize(sums.size() + static_cast<std::size_t>(block_floats));
+      kernels.attend_block(a, std::max(block * kAttentionBlock, span.begin),
+                           std::min((block + 1) * kAttentionBlock, span.end), largest.data(),
+                           sums.data() + n_blocks * block_floats);
+    }
+    kernels.attend_combine(a, sums.data(), n_blocks);
+    EXPECT_EQ(first_difference(out, attend(isa, c, cache, queries)), -1)
+        << to_string(isa) << ": " << c;
+  }
+}
+
 TEST(Attention, PartsGiveTheBitsOfTheWhole) {
-  for (const std::int64_t first : {0, 300}) {
-    const Case c{.heads = 7, .head_size = 32, .value_size = 64, .first = first, .last = 1000};
-    const Cache cache = make_cache(c.head_size, c.value_size, 1024);
-    const auto queries = random_floats(23, static_cast<std::size_t>(c.heads * c.head_size), 2);
-    for (const Isa isa : present_isas()) {
-      const Kernels& kernels = kernels_for(isa);
-      std::vector<float> out(static_cast<std::size_t>(c.heads * c.value_size));
-      std::vector<AttentionRow> rows;
-      for (std::int64_t h = 0; h < c.heads; ++h)
-        rows.push_back({queries.data() + h * 32, out.data() + h * 64, c.first, c.last});
-      Scratch scratch(c, c.last);
-      const AttentionArguments a = arguments(c, cache, rows, scratch);
-      const AttentionSpan span = attention_span(a);
-      std::vector<float> largest(kAttentionRows, -std::numeric_limits<float>::infinity()), sums;
-      for (std::int64_t p = span.begin; p < span.end; p += 48) {  // any split
-        float peaks[kAttentionRows];
-        kernels.attend_scores(a, p, std::min(p + 48, span.end), peaks);
-        for (std::size_t r = 0; r < rows.size(); ++r) largest[r] = std::max(largest[r], peaks[r]);
-      }
-      const std::int64_t block_floats = a.n_rows * attention_sum_floats(c.value_size);
-      std::int64_t n_blocks = 0;
-      for (std::int64_t block = span.begin / kAttentionBlock; block * kAttentionBlock < span.end;
-           ++block, ++n_blocks) {
-        sums.resize(sums.size() + static_cast<std::size_t>(block_floats));
-        kernels.attend_block(a, std::max(block * kAttentionBlock, span.begin),
-                             std::min((block + 1) * kAttentionBlock, span.end), largest.data(),
-                             sums.data() + n_blocks * block_floats);
-      }
-      kernels.attend_combine(a, sums.data(), n_blocks);
-      EXPECT_EQ(first_difference(out, attend(isa, c, cache, queries)), -1)
-          << to_string(isa) << " from " << first;
+  for (const CacheType type : kCacheTypes) {
+    for (const std::int64_t first : {0, 300}) {
+      expect_same_from_parts({.heads = 7,
+                              .head_size = 32,
+                              .value_size = 64,
+                              .first = first,
+                              .last = 1000,
+                              .cache_type = type});
     }
   }
 }
 
-std::uint16_t stored(float value, std::uint16_t) { return float_to_half(value); }
-float stored(float value, float) { return value; }
-
-template <class T>
-void expect_stored(CacheType cache_type, std::int64_t head_size, std::int64_t position) {
+/// A cache of 48 positions filled with one byte value, and what a store makes of it.
+void expect_stored(CacheType type, std::int64_t head_size, std::int64_t position, float size) {
   constexpr std::int64_t kValueSize = 48;
   constexpr std::int64_t kCapacity = 48;
-  constexpr T kUntouched = 1234;
-  const auto key = random_floats(31, static_cast<std::size_t>(head_size), 1000);
-  const auto value = random_floats(32, kValueSize, 1e-6f);
-  std::vector<T> keys_expected(static_cast<std::size_t>(kCapacity * head_size), kUntouched);
-  std::vector<T> values_expected(kCapacity * kValueSize, kUntouched);
-  for (std::int64_t d = 0; d < head_size; ++d) {
-    keys_expected[static_cast<std::size_t>((position / 16 * head_size + d) * 16 + position % 16)] =
-        stored(key[static_cast<std::size_t>(d)], T{});
-  }
-  for (std::int64_t d = 0; d < kValueSize; ++d) {
-    values_expected[static_cast<std::size_t>(position * kValueSize + d)] =
-        stored(value[static_cast<std::size_t>(d)], T{});
-  }
+  Cache expected(type, head_size, kValueSize, kCapacity);
+  for (auto* bytes : {&expected.keys, &expected.values}) std::ranges::fill(*bytes, 0x5a);
+  const Cache untouched = expected;
+  const auto key = random_floats(31, static_cast<std::size_t>(head_size), 1000 * size);
+  const auto value = random_floats(32, kValueSize, size);
+  expected.set_key(position, key);
+  expected.set_value(position, value);
   for (const Isa isa : present_isas()) {
-    std::vector<T> keys(keys_expected.size(), kUntouched);
-    std::vector<T> values(values_expected.size(), kUntouched);
-    kernels_for(isa).store_key_value({.cache_type = cache_type,
+    Cache cache = untouched;
+    kernels_for(isa).store_key_value({.cache_type = type,
                                       .key = key.data(),
                                       .value = value.data(),
                                       .head_size = head_size,
                                       .value_size = kValueSize,
                                       .position = position,
-                                      .keys = keys.data(),
-                                      .values = values.data()});
-    EXPECT_EQ(first_difference(keys, keys_expected), -1)
-        << to_string(isa) << " " << head_size << " at " << position;
-    EXPECT_EQ(first_difference(values, values_expected), -1)
-        << to_string(isa) << " " << head_size << " at " << position;
+                                      .keys = cache.keys.data(),
+                                      .values = cache.values.data()});
+    EXPECT_EQ(first_difference(cache.keys, expected.keys), -1)
+        << to_string(isa) << " " << to_string(type) << " " << head_size << " at " << position;
+    EXPECT_EQ(first_difference(cache.values, expected.values), -1)
+        << to_string(isa) << " " << to_string(type) << " " << head_size << " at " << position;
   }
 }
 
 TEST(StoreKeyValue, WritesItsPositionAndNothingElse) {
-  for (const std::int64_t head_size : {16, 20, 80}) {
-    for (const std::int64_t position : {0, 15, 16, 29, 47}) {
-      expect_stored<std::uint16_t>(CacheType::f16, head_size, position);
-      expect_stored<float>(CacheType::f32, head_size, position);
+  for (const CacheType type : kCacheTypes) {
+    for (const std::int64_t head_size : {16, 20, 80}) {
+      for (const std::int64_t position : {0, 15, 16, 29, 47}) {
+        // Zeros, tiny (a scale that binary16 keeps in few bits, or not at all) and ordinary values.
+        for (const float size : {0.0f, 1e-6f, 1e-4f, 1.0f})
+          expect_stored(type, head_size, position, size);
+      }
+    }
+  }
+}
+
+/// docs/numerics.md: what stands in an 8-bit cache is within half a step of what was stored.
+TEST(StoreKeyValue, EightBitsAreWithinHalfAStep) {
+  for (const float size : {1e-3f, 1.0f, 1e5f}) {
+    const auto x = random_floats(33, 64, size);
+    Cache cache(CacheType::q8_0, 64, 64, 16);
+    kernels_for(present_isas().back())
+        .store_key_value({.cache_type = CacheType::q8_0,
+                          .key = x.data(),
+                          .value = x.data(),
+                          .head_size = 64,
+                          .value_size = 64,
+                          .position = 3,
+                          .keys = cache.keys.data(),
+                          .values = cache.values.data()});
+    for (std::size_t d = 0; d < 64; ++d) {
+      std::uint16_t half;
+      std::memcpy(&half, cache.values.data() + 16 * 64 + 2 * (16 * (d / 32) + 3), 2);
+      const double scale = half_to_float(half);
+      const double value = scale * static_cast<std::int8_t>(cache.values[3 * 64 + d]);
+      EXPECT_NEAR(value, x[d], 0.5001 * scale) << "element " << d << " of " << size;
+      EXPECT_LE(scale, size / 126);
     }
   }
 }

@@ -1,11 +1,15 @@
 // Everything that is compiled once per instruction set. The including file has opened the target
 // region and the namespace, and defined CB_ISA_ENUM, CB_TOKEN_TILE and the vocabulary.
 
-// clang-format off: each needs those before it
+// Each needs those before it.
+// clang-format off
 #include "kernels/product_body.h"
 #include "kernels/float_product_body.h"
 #include "kernels/elementwise_body.h"
+#include "kernels/attention_keys_body.h"
+#include "kernels/attention_values_body.h"
 #include "kernels/attention_body.h"
+#include "kernels/attention_store_body.h"
 // clang-format on
 
 Kernels make_kernels() {

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "kernels/activations.h"
+#include "kernels/cache_layout.h"
 #include "kernels/isa.h"
 #include "kernels/panel_layout.h"
 #include "kernels/product_lines.h"
@@ -54,8 +55,6 @@ struct FloatProductArguments {
   std::int64_t y_stride = 0;
 };
 
-enum class CacheType { f16, f32 };
-
 /// One query head of one token, and the positions it sees (both inclusive).
 struct AttentionRow {
   const float* query = nullptr;  ///< [head_size]
@@ -71,8 +70,13 @@ inline constexpr std::int64_t kAttentionBlock = 256;
 /// Floats of one row's sums over a block: 16 lane sums of probabilities, then the weighted values.
 constexpr std::int64_t attention_sum_floats(std::int64_t value_size) { return 16 + value_size; }
 
-/// A few rows against the cached keys and values of one key-value head.
-/// Keys lie [position / 16][head_size][16] and values [position][value_size], both of `cache_type`.
+/// Room, in floats, for the queries of all rows in the order of use: as they are, or in 16 bits
+/// with their scales.
+constexpr std::int64_t attention_query_floats(std::int64_t head_size) {
+  return kAttentionRows * kCacheGroup * cache_groups(head_size);
+}
+
+/// A few rows against the cached keys and values of one key-value head (layout: cache_layout.h).
 /// `attend` does all; for few rows and many positions the same bits come from its parts, over
 /// threads: attend_scores over any split of the span, attend_block once per kAttentionBlock
 /// absolute positions with each row's largest peak, attend_combine over the blocks' sums in order.
@@ -88,7 +92,7 @@ struct AttentionArguments {
   float softcap = 0;               ///< cap * tanh(score / cap) when above zero
   float* scores = nullptr;         ///< scratch [n_rows][score_stride]
   std::int64_t score_stride = 0;   ///< >= the span's end
-  float* query_scratch = nullptr;  ///< [kAttentionRows * head_size], of the calling thread
+  float* query_scratch = nullptr;  ///< [attention_query_floats(head_size)], of the calling thread
   float* sum_scratch =
       nullptr;  ///< [2 * kAttentionRows * attention_sum_floats(value_size)], of the calling thread
 };
@@ -116,7 +120,7 @@ struct KeyValueStore {
   std::int64_t head_size = 0;
   std::int64_t value_size = 0;
   std::int64_t position = 0;
-  void* keys = nullptr;  ///< the head's keys, layout of AttentionArguments
+  void* keys = nullptr;  ///< the head's
   void* values = nullptr;
 };
 

@@ -3,7 +3,7 @@
 // What: every line of products.def over one token (bound by reading: GB/s of packed weights beside
 //   those of merely reading a buffer of that size) and over a prompt (bound by arithmetic:
 //   multiply-adds a second beside those of a loop of nothing but 8-bit dot products), on one
-//   thread.
+//   thread; attention of a generated token over every type of cache (bound by reading).
 // Use: build/release/kernels_bench [--benchmark_filter=k32_b4_min]; CHECKBIT_ISA chooses the
 // instruction set.
 
@@ -111,7 +111,61 @@ void product(benchmark::State& state, const ProductLine& line, std::int64_t toke
       runs * static_cast<double>(operands.panels.size()) / 1e9, benchmark::Counter::kIsRate);
 }
 
-/// What reading alone reaches: the bound of a product with one token.
+/// Rows of one token over heads of kAttended positions each, as generating does: how fast keys and
+/// values are read.
+void attention(benchmark::State& state, CacheType type, int n_rows, std::int64_t head_size) {
+  constexpr std::int64_t kAttended = 8192;
+  const auto half = static_cast<std::size_t>(cache_bytes(type, head_size, kAttended));
+  const std::size_t heads = kStreamBytes / (2 * half);
+  const AlignedBuffer cache = random_bytes(2 * half * heads);
+  std::vector<float> query(static_cast<std::size_t>(head_size), 0.1f);
+  std::vector<float> out(static_cast<std::size_t>(n_rows * head_size));
+  std::vector<float> scores(static_cast<std::size_t>(n_rows * kAttended));
+  std::vector<float> queries(static_cast<std::size_t>(attention_query_floats(head_size)));
+  std::vector<float> sums(
+      static_cast<std::size_t>(2 * kAttentionRows * attention_sum_floats(head_size)));
+  AttentionRow rows[kAttentionRows];
+  for (int r = 0; r < n_rows; ++r)
+    rows[r] = {query.data(), out.data() + r * head_size, 0, kAttended - 1};
+  AttentionArguments a{.cache_type = type,
+                       .rows = rows,
+                       .n_rows = n_rows,
+                       .head_size = head_size,
+                       .value_size = head_size,
+                       .scale = 0.01f,
+                       .scores = scores.data(),
+                       .score_stride = kAttended,
+                       .query_scratch = queries.data(),
+                       .sum_scratch = sums.data()};
+  for (auto _ : state) {
+    for (std::size_t head = 0; head < heads; ++head) {
+      a.keys = cache.data() + 2 * half * head;
+      a.values = cache.data() + 2 * half * head + half;
+      kernels().attend(a);
+    }
+  }
+  state.counters["GB/s"] = benchmark::Counter(
+      static_cast<double>(state.iterations()) * static_cast<double>(cache.size()) / 1e9,
+      benchmark::Counter::kIsRate);
+}
+
+void register_attention() {
+  for (const CacheType type : kCacheTypes) {
+    for (const auto& [rows, head_size] : {std::pair{1, 64}, {3, 64}, {7, 64}, {6, 128}, {4, 256}}) {
+      const std::string name = "attention/" + std::string(to_string(type)) + "/" +
+                               std::to_string(rows) + "_rows_of_" + std::to_string(head_size);
+      benchmark::RegisterBenchmark(
+          name.c_str(), [type, rows = rows, head_size = head_size](
+                            benchmark::State& state) { attention(state, type, rows, head_size); })
+          ->UseRealTime()
+          ->Unit(benchmark::kMillisecond)
+          ->Threads(1)
+          ->Threads(2);
+    }
+  }
+}
+
+/// What reading alone reaches: the bound of a product with one token, and of attention.
 void read_only(benchmark::State& state) {
   const AlignedBuffer buffer = random_bytes(kStreamBytes);
   for (auto _ : state) {
@@ -130,6 +184,7 @@ void register_all() {
       ->Threads(1)
       ->Threads(2)
       ->Unit(benchmark::kMillisecond);
+  register_attention();
   for (const ProductLine& line : kProductLines) {
     const PanelLayout layout = panel_layout(line.form);
     const auto row_bytes = layout.record_bytes / kPanelRows *

@@ -91,6 +91,10 @@ CB_INLINE F32x16 f32_scale_by_power(F32x16 x, I32x16 e) {
 
 CB_INLINE I32x16 i32_zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
 CB_INLINE I32x16 i32_set(std::int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+CB_INLINE void i32_store(std::int32_t* p, I32x16 x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x.a);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), x.b);
+}
 CB_INLINE I32x16 operator+(I32x16 x, I32x16 y) {
   return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};
 }

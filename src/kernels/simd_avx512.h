@@ -60,6 +60,7 @@ CB_INLINE F32x16 f32_scale_by_power(F32x16 a, I32x16 exponent) {
 
 CB_INLINE I32x16 i32_zero() { return {_mm512_setzero_si512()}; }
 CB_INLINE I32x16 i32_set(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
+CB_INLINE void i32_store(std::int32_t* p, I32x16 a) { _mm512_storeu_si512(p, a.v); }
 CB_INLINE I32x16 operator+(I32x16 a, I32x16 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 CB_INLINE I32x16 operator-(I32x16 a, I32x16 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 template <int kShift>

@@ -75,6 +75,7 @@ CB_INLINE F32x16 f32_scale_by_power(F32x16 a, I32x16 exponent) {
 
 CB_INLINE I32x16 i32_zero() { CB_LANES(I32x16, 0); }
 CB_INLINE I32x16 i32_set(std::int32_t x) { CB_LANES(I32x16, x); }
+CB_INLINE void i32_store(std::int32_t* p, I32x16 a) { std::memcpy(p, a.v, sizeof a.v); }
 CB_INLINE I32x16 operator+(I32x16 a, I32x16 b) { CB_LANES(I32x16, a.v[i] + b.v[i]); }
 CB_INLINE I32x16 operator-(I32x16 a, I32x16 b) { CB_LANES(I32x16, a.v[i] - b.v[i]); }
 template <int kShift>

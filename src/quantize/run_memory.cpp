@@ -72,7 +72,7 @@ std::uint64_t most_activation_bytes(const RunMemory& memory, const Plan& plan) {
 }
 
 Result<RunMemory> run_memory(Session& session, const Plan& source, std::int64_t context_tokens,
-                             std::uint64_t start_bytes) {
+                             CacheType cache_type, std::uint64_t start_bytes) {
   const Hyperparameters& h = session.model().hyperparameters();
   if (context_tokens < 1 || context_tokens > h.context_length) {
     return fail(ErrorKind::invalid,
@@ -81,16 +81,14 @@ Result<RunMemory> run_memory(Session& session, const Plan& source, std::int64_t 
   }
   RunMemory memory;
   memory.batch_tokens = std::min(SessionOptions().batch_tokens, context_tokens);
-  memory.cache_bytes = KvCache::bytes_for(h, context_tokens);
+  memory.cache_bytes = KvCache::bytes_for(h, context_tokens, cache_type);
   CB_TRY(const Executor executor, Executor::create(session.model(), kernels_for(session.isa()),
                                                    session.pool(), memory.batch_tokens, 1));
   memory.architecture = &session.model().architecture();
   memory.layers = h.layers;
   // Room for scores grows by doubling.
   const std::int64_t positions = 2 * (context_tokens + memory.batch_tokens);
-  const std::uint64_t scores =
-      Executor::split_bytes(h, positions) +
-      Executor::score_bytes(h, positions) * static_cast<std::uint64_t>(session.pool().size());
+  const std::uint64_t scores = Executor::score_bytes(h, positions, session.pool().size());
   const std::uint64_t activations = activation_bytes(memory, source);
   memory.buffer_bytes =
       executor.buffer_bytes() - std::min(executor.buffer_bytes(), activations) + scores;

@@ -25,10 +25,10 @@ struct RunMemory {
   std::int64_t layers = 0;
 };
 
-/// Of a run with this context. `session`: of the source, from its map; `start_bytes`: resident in
-/// this process before any weights. Errors: invalid (context), memory.
+/// Of a run with this context and type of cache. `session`: of the source, from its map;
+/// `start_bytes`: resident in this process before any weights. Errors: invalid (context), memory.
 Result<RunMemory> run_memory(Session& session, const Plan& source, std::int64_t context_tokens,
-                             std::uint64_t start_bytes);
+                             CacheType cache_type, std::uint64_t start_bytes);
 
 /// The most that a plan of integer formats for this source takes beside its weights.
 std::uint64_t beside_weights_bytes(const RunMemory& memory, const Plan& source);

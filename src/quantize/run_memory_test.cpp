@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <limits>
 
 #include "base/resident_memory.h"
 #include "base/test_models.h"
@@ -41,19 +42,20 @@ std::uint64_t in_a_child(const std::function<std::uint64_t()>& compute) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? value : 0;
 }
 
-std::uint64_t promise() {
+std::uint64_t promise(CacheType cache_type) {
   auto session = Session::open(model_path(), {.threads = 2, .repack = false, .max_logits = 1});
   if (!session.ok()) return 0;
   const std::uint64_t start = resident_bytes() - session->model().packed_bytes();
   const auto plan = plan_copy(session->file());
   if (!plan.ok()) return 0;
-  const auto memory = run_memory(*session, *plan, kContext, start);
+  const auto memory = run_memory(*session, *plan, kContext, cache_type, start);
   return memory.ok() ? promised_bytes(*memory, *plan) : 0;
 }
 
-std::uint64_t peak_of_a_full_context() {
-  auto session =
-      Session::open(model_path(), {.context_tokens = kContext, .threads = 2, .max_logits = 1});
+std::uint64_t peak_of_a_full_context(CacheType cache_type) {
+  auto session = Session::open(
+      model_path(),
+      {.context_tokens = kContext, .threads = 2, .cache_type = cache_type, .max_logits = 1});
   if (!session.ok()) return 0;
   std::vector<TokenId> prompt;
   for (TokenId i = 0; i < kContext - 24; ++i) prompt.push_back(100 + i * 79 % 40000);
@@ -65,15 +67,20 @@ std::uint64_t peak_of_a_full_context() {
 
 TEST(RunMemory, PeakOfARunIsWithinThreePercentUnderThePromise) {
   if (!std::filesystem::exists(model_path())) GTEST_SKIP() << model_path() << ": make model";
-  const std::uint64_t promised = in_a_child(promise);
-  const std::uint64_t peak = in_a_child(peak_of_a_full_context);
-  ASSERT_GT(promised, 0u);
-  ASSERT_GT(peak, 0u);
-  if (std::getenv("CHECKBIT_TEST_STRIDE") != nullptr)
-    GTEST_SKIP() << "a sanitizer's own memory counts too";
-  const double used = static_cast<double>(peak) / static_cast<double>(promised);
-  EXPECT_LE(used, 1.0) << peak << " bytes, promised " << promised;
-  EXPECT_GE(used, 0.97) << peak << " bytes, promised " << promised;
+  std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
+  for (const CacheType type : {CacheType::f32, CacheType::f16, CacheType::q8_0}) {
+    const std::uint64_t promised = in_a_child([&] { return promise(type); });
+    const std::uint64_t peak = in_a_child([&] { return peak_of_a_full_context(type); });
+    ASSERT_GT(promised, 0u);
+    ASSERT_GT(peak, 0u);
+    if (std::getenv("CHECKBIT_TEST_STRIDE") != nullptr)
+      GTEST_SKIP() << "a sanitizer's own memory counts too";
+    const double used = static_cast<double>(peak) / static_cast<double>(promised);
+    EXPECT_LE(used, 1.0) << to_string(type) << ": " << peak << " bytes, promised " << promised;
+    EXPECT_GE(used, 0.97) << to_string(type) << ": " << peak << " bytes, promised " << promised;
+    EXPECT_LT(promised, largest) << to_string(type);
+    largest = promised;
+  }
 }
 
 Result<Session> open_tiny() {
@@ -87,9 +94,9 @@ TEST(RunMemory, AContextTheModelWasNotTrainedForIsRefused) {
   const auto plan = plan_copy(session->file());
   ASSERT_TRUE(plan.ok());
   const std::int64_t longest = session->model().hyperparameters().context_length;
-  EXPECT_TRUE(run_memory(*session, *plan, longest, 0).ok());
+  EXPECT_TRUE(run_memory(*session, *plan, longest, CacheType::f16, 0).ok());
   for (const std::int64_t context : {std::int64_t{0}, longest + 1}) {
-    const auto refused = run_memory(*session, *plan, context, 0);
+    const auto refused = run_memory(*session, *plan, context, CacheType::f16, 0);
     ASSERT_FALSE(refused.ok());
     EXPECT_NE(refused.error().message.find(std::to_string(context)), std::string::npos);
   }

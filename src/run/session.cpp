@@ -84,9 +84,9 @@ Result<Session> Session::open(const std::string& path, const SessionOptions& opt
                 "{}: a context of {} tokens is not in 1..{}, what the model was trained for", path,
                 context, h.context_length);
   }
-  const CacheType cache_type =
+  const CacheType usual =
       options.activations == ActivationMode::f32 ? CacheType::f32 : CacheType::f16;
-  CB_TRY(impl->cache, KvCache::create(h, context, cache_type));
+  CB_TRY(impl->cache, KvCache::create(h, context, options.cache_type.value_or(usual)));
   const std::int64_t batch =
       std::clamp<std::int64_t>(options.batch_tokens, 1, std::max<std::int64_t>(context, 1));
   CB_TRY(impl->executor, Executor::create(*impl->model, kernels_for(impl->isa), *impl->pool, batch,
@@ -103,6 +103,7 @@ const std::string* Session::chat_template_source() const {
 Executor& Session::executor() { return *impl_->executor; }
 ThreadPool& Session::pool() { return *impl_->pool; }
 KvCache& Session::cache() { return *impl_->cache; }
+CacheType Session::cache_type() const { return impl_->cache->type(); }
 Isa Session::isa() const { return impl_->isa; }
 std::int64_t Session::context_tokens() const { return impl_->cache->capacity(); }
 

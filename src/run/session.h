@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,8 +25,9 @@ struct SessionOptions {
   int threads = 0;                  ///< 0: all usable processors
   bool repack = true;
   ActivationMode activations = ActivationMode::int8;
-  std::int64_t batch_tokens = 256;  ///< prompt tokens per pass over the weights
-  std::int64_t max_logits = 32;     ///< rows of logits held at once
+  std::optional<CacheType> cache_type;  ///< none: f16, with float activations f32
+  std::int64_t batch_tokens = 256;      ///< prompt tokens per pass over the weights
+  std::int64_t max_logits = 32;         ///< rows of logits held at once
 };
 
 inline constexpr std::int64_t kDefaultContext = 4096;
@@ -63,6 +65,7 @@ class Session {
   Executor& executor();
   ThreadPool& pool();
   KvCache& cache();
+  CacheType cache_type() const;
   Isa isa() const;
   std::int64_t context_tokens() const;
 

@@ -16,7 +16,12 @@ import common
 from common import Result
 
 USUAL = ("smollm2-135m", "qwen2.5-coder-0.5b")
-CASES = ((0.75, 512), (0.9, 512), (0.8, 4096))  # share of what it takes unchanged, context
+CASES = (  # share of what it takes unchanged, context, type of cache
+    (0.75, 512, "f16"),
+    (0.9, 512, "f16"),
+    (0.8, 4096, "f16"),
+    (0.8, 4096, "q8_0"),
+)
 GENERATED = 24
 CLOSE = 0.03
 AMPLE = "64GiB"
@@ -36,18 +41,18 @@ def prompt_of(model, context, folder):
     return path
 
 
-def fit_results(name, share, context):
+def fit_results(name, share, context, cache):
     """Promise against request, and peak against promise, from both sides."""
     model = common.model_path(name)
-    title = f"{name} in {share:.0%}, context {context}"
+    title = f"{name} in {share:.0%}, context {context}, {cache} cache"
     with tempfile.TemporaryDirectory(dir=common.scratch()) as folder:
         output = os.path.join(folder, "fitted.gguf")
-        goal = ("-o", output, "--context", context, "--no-measure")
+        goal = ("-o", output, "--context", context, "--kv-cache", cache, "--no-measure")
         whole = common.checkbit_records("quantize", model, *goal, "--fit", AMPLE, "--dry-run")["peak_bytes_promised"]
         asked = int(share * whole)
         promised = common.checkbit_records("quantize", model, *goal, "--fit", asked)["peak_bytes_promised"]
         prompt = prompt_of(model, context, folder)
-        run = ("run", output, "-c", context, "--tokens-file", prompt, "-n", GENERATED, "--json")
+        run = ("run", output, "-c", context, "--kv-cache", cache, "--tokens-file", prompt, "-n", GENERATED, "--json")
         peak = common.peak_bytes(*run)
     note = f"asked {asked / 2**20:.1f}, promised {promised / 2**20:.1f}, peak {peak / 2**20:.1f} MiB"
     yield Result(f"promise over request: {title}", promised / asked - 1, 0, note)
@@ -59,8 +64,8 @@ def check_fit():
     """Every case of the models asked for."""
     names = common.MODELS if os.environ.get("CHECKBIT_FIT") == "all" else common.models(USUAL)
     for name in names:
-        for share, context in CASES:
-            yield from fit_results(name, share, context)
+        for case in CASES:
+            yield from fit_results(name, *case)
 
 
 if __name__ == "__main__":
