@@ -28,10 +28,10 @@ MINUTES = {
     "memory": (2, 1),
     "mixes": (0.3, 0.3),
     "peer_forward": (3, 1),
-    "perplexity": (12, 2),
-    "quantize": (4, 2),
+    "perplexity": (20, 2),
+    "quantize": (9, 2),
     "templates": (2, 2),
-    "tokenizers": (3, 2),
+    "tokenizers": (8, 5),
 }
 
 
