@@ -8,9 +8,6 @@
 namespace checkbit {
 namespace {
 
-constexpr std::int64_t kLanes = 16;
-std::int64_t padded(std::int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
-
 std::int64_t slot_size(Slot slot, const Hyperparameters& h) {
   switch (slot) {
     case Slot::residual:
@@ -247,6 +244,7 @@ Result<LogitsView> Executor::evaluate(std::span<const BatchToken> batch) {
     n_tokens_ = n_logits;
     run_steps(architecture.epilogue, -1);
   }
+  pool_->expect(nullptr);  // the pool may outlive what is planned here
   return LogitsView{logits.data.as<float>(), n_logits, logits.size, logits.stride};
 }
 

@@ -8,10 +8,6 @@
 #include "arch/executor.h"
 
 namespace checkbit {
-namespace {
-/// Whole cache lines of floats.
-std::int64_t padded(std::int64_t n) { return (n + 15) / 16 * 16; }
-}  // namespace
 
 /// Consecutive tokens of one sequence, cut into groups of at most kAttentionRows (token, query
 /// head) rows.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -319,6 +320,25 @@ TEST(Executor, ARefusedBatchChangesNothing) {
   const auto expected = fresh.executor.evaluate(whole);
   ASSERT_TRUE(expected.ok());
   EXPECT_EQ(after, std::vector<float>(expected->row(0).begin(), expected->row(0).end()));
+}
+
+/// A batch that wants no logits leaves the last product out: nothing of its plan may stay behind.
+TEST(Executor, ThePoolOutlivesIt) {
+  auto file = ModelFile::open(tiny("llama-yarn.gguf"));
+  ASSERT_TRUE(file.ok());
+  ThreadPool pool(2);
+  auto model = Model::load(*file, {}, pool);
+  ASSERT_TRUE(model.ok());
+  auto cache = KvCache::create(model->hyperparameters(), 4);
+  ASSERT_TRUE(cache.ok());
+  {
+    auto executor = Executor::create(*model, kernels_for(*select_isa()), pool, 4, 1);
+    ASSERT_TRUE(executor.ok());
+    ASSERT_TRUE(executor->evaluate(std::vector<BatchToken>{{&*cache, 1, false}}).ok());
+  }
+  std::atomic<int> ran{0};
+  pool.run([&](int, int) { ++ran; });  // reads what is expected next: freed memory, were it kept
+  EXPECT_EQ(ran, 2);
 }
 
 TEST(KvCache, BytesReadAreThoseOfTheWindow) {

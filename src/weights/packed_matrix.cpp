@@ -322,9 +322,12 @@ std::span<const std::uint8_t> PackedMatrix::row_source(std::int64_t row) const {
 }
 
 void PackedMatrix::decode_row(std::int64_t row, float* out) const {
+  decode(row_source(row).data(), out);
+}
+
+void PackedMatrix::decode(const std::uint8_t* source, float* out) const {
   const Format& format = *tensor_->info.format;
-  format.decode(row_source(row).data(), static_cast<std::size_t>(columns_ / format.block_elements),
-                out);
+  format.decode(source, static_cast<std::size_t>(columns_ / format.block_elements), out);
 }
 
 void PackedMatrix::look_up_row(std::int64_t row, float* out) const {
@@ -332,11 +335,9 @@ void PackedMatrix::look_up_row(std::int64_t row, float* out) const {
   const std::span<const std::uint8_t> source = row_source(row);
   std::array<std::uint8_t, kCopyBytes> copy;
   if (source_.copy && source.size() <= copy.size() && source_.copy(source, copy.data())) {
-    const Format& format = *tensor_->info.format;
-    format.decode(copy.data(), static_cast<std::size_t>(columns_ / format.block_elements), out);
-    return;
+    return decode(copy.data(), out);
   }
-  decode_row(row, out);
+  decode(source.data(), out);
   if (source_.drop) source_.drop(source);
 }
 

@@ -108,6 +108,7 @@ class PackedMatrix {
                              ActivationMode activations);
   std::size_t all_panels_bytes() const { return panel_bytes_ * static_cast<std::size_t>(panels()); }
   std::span<const std::uint8_t> row_source(std::int64_t row) const;
+  void decode(const std::uint8_t* source, float* out) const;  ///< one row's bytes
   void choose_path(const Format& format, ActivationMode activations);
   bool packs(const Format& format, const PackOptions& options) const;
   void pack_all(ThreadPool& pool, const TensorSource& source);
