@@ -8,20 +8,13 @@
 #include <string_view>
 #include <vector>
 
+#include "base/first_line.h"
+
 namespace checkbit {
 namespace {
 
-constexpr std::size_t kLineBytes = 4096;
 /// Version 1 writes "no limit" as the largest multiple of a page in 63 bits.
 constexpr std::uint64_t kNoLimitBytes = std::uint64_t{1} << 60;
-
-std::string first_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line(kLineBytes, '\0');
-  file.getline(line.data(), static_cast<std::streamsize>(line.size()));
-  line.resize(file.gcount() > 0 ? std::string_view(line.c_str()).size() : 0);
-  return line;
-}
 
 /// The number at the start of a line, if there is one ("max" is none).
 template <class Number>

@@ -1,7 +1,5 @@
 #include "base/thread_pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -43,9 +41,28 @@ inline void read_ahead(ReadAhead& ahead) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int n_threads)
-    : n_threads_(std::max(1, n_threads)), spins_(n_threads_ <= usable_processors() ? kSpins : 0) {
+ThreadPool::ThreadPool(int n_threads, ThreadPlacement placement)
+    : n_threads_(std::max(1, n_threads)),
+      spins_(n_threads_ <= usable_processors() ? kSpins : 0),
+      placement_(std::move(placement)) {
   for (int i = 1; i < n_threads_; ++i) workers_.emplace_back([this, i] { work(i); });
+  place_workers();
+  if (placement_.processors.empty()) return;
+  caller_.emplace(placement_.processors[0]);
+  pinned_ += caller_->pinned() ? 1 : 0;
+}
+
+void ThreadPool::place_workers() {
+  const std::vector<int>& processors = placement_.processors;
+  if (!processors.empty()) {
+    for (std::size_t i = 0; i < workers_.size(); ++i) {
+      const int processor = processors[(i + 1) % processors.size()];
+      pinned_ += set_processors(workers_[i].native_handle(), {&processor, 1}) ? 1 : 0;
+    }
+  } else if (PinnedCaller::holds_this_thread()) {  // by another pool: workers would stay there too
+    const std::vector<int> allowed = allowed_processors();
+    for (std::thread& worker : workers_) set_processors(worker.native_handle(), allowed);
+  }
 }
 
 ThreadPool::~ThreadPool() {
@@ -104,11 +121,8 @@ void ThreadPool::work(int thread) {
 }
 
 int usable_processors() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  int count = sched_getaffinity(0, sizeof set, &set) == 0
-                  ? CPU_COUNT(&set)
-                  : static_cast<int>(std::thread::hardware_concurrency());
+  int count = static_cast<int>(allowed_processors().size());
+  if (count == 0) count = static_cast<int>(std::thread::hardware_concurrency());
   if (const auto limit = machine_limits().processors)
     count = std::min(count, static_cast<int>(std::lround(std::min(*limit, 1e6))));
   return std::max(1, count);
