@@ -69,7 +69,7 @@ check-oracles: models ## compare with gguf, numpy, jinja2, llama.cpp (built once
 	@python=$$(tools/oracle_venv) && peer=$$(tools/peer) && source=$$(tools/peer --source) && \
 	  CHECKBIT_PEER=$$peer CHECKBIT_PEER_SOURCE=$$source $$python tests/oracles/check_all.py $(ORACLES)
 
-bench-run: models ## speed beside llama.cpp (built once) and, given IK_LLAMA=FOLDER, ik_llama.cpp; BENCH=FLAGS
+bench-run: models ## speed beside llama.cpp (built once) and, given IK_LLAMA=FOLDER, ik_llama.cpp; BENCH=--resume
 	@peer=$$(tools/peer) && avx2=$$(tools/peer --avx2) && CHECKBIT_PEER=$$peer CHECKBIT_PEER_AVX2=$$avx2 \
 	  $(if $(IK_LLAMA),IK_LLAMA=$(IK_LLAMA)) python3 bench/bench_run.py $(BENCH)
 
@@ -77,9 +77,9 @@ bench-types: model ## the same for every tensor type, in the layer shape of the 
 	@python=$$(tools/oracle_venv) && peer=$$(tools/peer) && \
 	  types=$$($$python bench/type_models.py $${CHECKBIT_HOME:-$${XDG_CACHE_HOME:-$$HOME/.cache}/checkbit}/types) && \
 	  CHECKBIT_PEER=$$peer $(if $(IK_LLAMA),IK_LLAMA=$(IK_LLAMA)) python3 bench/bench_run.py \
-	  --measures speed --rounds 3 -o out/bench/types.json --models $$types $(BENCH)
+	  --measures short -o out/bench/types.json --models $$types $(BENCH)
 
-performance-docs: ## docs/performance.md and its pictures from what bench-run measured
+performance-docs: ## docs/performance.md and its pictures from what bench-run and bench-types measured
 	@python3 bench/performance_docs.py
 
 bench-kernels: ## micro-benchmarks of the kernels, with shares of bandwidth and integer peak

@@ -1,188 +1,253 @@
 #!/usr/bin/env python3
 """Writes docs/performance.md and its pictures from what bench_run.py measured.
 
-    make performance-docs     # after make bench-run; reads out/bench/results.json
+    make performance-docs     # after make bench-run; reads out/bench/results.json and types.json
+
+What people have to say about it (bench/notes.md) becomes part of the page.
 """
 
 import argparse
 import json
 import os
-import statistics
 
 import programs
 import roofline
-from bars import NOT_MEASURED, TYPE_PREFIX
-from bench_run import REPOSITORY, ROWS, spread
-from programs import (
-    BANDWIDTH,
-    BYTES_PER_TOKEN,
-    GENERATION,
-    PEAK_PRODUCTS,
-    PRODUCTS_PER_TOKEN,
-    PROMPT,
-    SHARE,
-)
+import tables
+from bars import NEEDS_AMX, TYPE_PREFIX, Figures
+from bench_run import REPOSITORY
+from programs import BANDWIDTH, BYTES_PER_TOKEN, GENERATION, PEAK_PRODUCTS, PRODUCTS_PER_TOKEN, PROMPT, SHARE
+from steps import OURS
 
 DOCUMENT = os.path.join(REPOSITORY, "docs", "performance.md")
-OURS = "Checkbit"
+NOTES = os.path.join(REPOSITORY, "bench", "notes.md")
+# Which profile shows why a bar is missed, by the first word of the bar.
+PHASES = {"generation": "generation", "prompt": "prompt"}
+# Tokens in one pass over the weights, and the figure.
+PASSES = ((1, GENERATION), (programs.SEQUENCES, programs.TOGETHER), (programs.PROMPT_TOKENS, PROMPT))
+LEAST_SHARE = 0.01  # of the time; operations below are left out
 
 
 class Results:
-    """The file of bench_run.py, looked up by model, program and figure."""
+    """The file of bench_run.py."""
 
     def __init__(self, path):
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
-        self.environment, self.bars = content["environment"], content["bars"]
-        self.records = {(r["model"], r["program"], r["name"]): r for r in content["records"]}
-        self.models = list(dict.fromkeys(model for model, _, _ in self.records))
+        self.environment, self.builds, self.bars = (content[key] for key in ("environment", "builds", "bars"))
+        self.profiles, self.failures = content["profiles"], content["failures"]
+        self.records = content["records"]
+        self.models = {model: self.figures(model) for model in dict.fromkeys(r["model"] for r in self.records)}
 
-    def programs(self, model):
-        """In the order of the table, ours first; those held to AVX2 have a bar of their own."""
-        names = dict.fromkeys(program for of, program, _ in self.records if of == model)
-        return [name for name in names if not name.endswith("AVX2")]
+    def figures(self, model):
+        """Of one model."""
+        rounds = {(r["program"], r["name"]): r["rounds"] for r in self.records if r["model"] == model}
+        return Figures(model, rounds)
 
-    def value(self, model, program, name):
-        """The median, or None."""
-        record = self.records.get((model, program, name))
-        return record and record["value"]
-
-    def ratio(self, model, name):
-        """Ours over the best peer's, the median of the rounds; None when one is missing."""
-        mine = self.records.get((model, OURS, name))
-        peers = [self.records.get((model, peer, name)) for peer in self.programs(model) if peer != OURS]
-        peers = [peer for peer in peers if peer]
-        if not mine or not peers:
-            return None
-        best = max(peers, key=lambda peer: peer["value"])
-        pairs = zip(mine["rounds"], best["rounds"], strict=False)
-        return statistics.median(a / b for a, b in pairs)
+    def commands(self):
+        """What was run, once each, the model left open; in the order of programs."""
+        found = [(r["program"], r["command"].replace(r["model"] + ".gguf", "MODEL")) for r in self.records]
+        return list(dict.fromkeys(found))
 
 
-def picture_of(results, model):
+def picture_of(figures):
     """The roofline of a model as SVG, or None without the bandwidth."""
-    bandwidth, weights = (results.value(model, OURS, name) for name in (BANDWIDTH, BYTES_PER_TOKEN))
+    names = (BANDWIDTH, BYTES_PER_TOKEN, PEAK_PRODUCTS, PRODUCTS_PER_TOKEN)
+    bandwidth, weights, peak, products = (figures.median(OURS, name) for name in names)
     if not bandwidth or not weights:
         return None
-    peak, products = (results.value(model, OURS, name) for name in (PEAK_PRODUCTS, PRODUCTS_PER_TOKEN))
-    arithmetic = peak / products if peak and products else float("inf")
-    roof = roofline.Roof(bandwidth / weights, arithmetic)
+    roof = roofline.Roof(bandwidth / weights, peak / products if peak and products else float("inf"))
     points = []
-    for tone, program in zip(roofline.TONES, results.programs(model), strict=False):
-        for tokens, name in ((1, GENERATION), (programs.PROMPT_TOKENS, PROMPT)):
-            speed = results.value(model, program, name)
-            if not speed:
+    for tone, program in enumerate((OURS, "llama.cpp", "ik_llama.cpp")):
+        variants = [label for label in (OURS, *figures.peers) if label.split(",")[0] == program]
+        for tokens, name in PASSES:
+            label = figures.best(name, variants) if variants else None
+            if label is None:
                 continue
+            speed = figures.median(label, name)
             share = None
             if program == OURS:  # in pairs where there are pairs
-                paired = results.value(model, OURS, SHARE) if name == GENERATION else None
-                share = paired or speed / roof.at(tokens)
+                share = figures.median(OURS, SHARE) if name == GENERATION else speed / roof.at(tokens)
             points.append(roofline.Point(program, tokens, speed, tone, share))
-    return roofline.picture(model, points, roof)
+    return roofline.picture(figures.model, points, roof)
 
 
-def table_of(results, model):
-    """The figures of a model as Markdown."""
-    names = results.programs(model)
-    yield "| | " + " | ".join(names) + " | ratio to the best peer |"
-    yield "|---|" + "---:|" * (len(names) + 1)
-    for name, title, scale in ROWS:
-        records = [results.records.get((model, program, name)) for program in names]
-        if not any(records):
-            continue
-        cells = [spread(record["rounds"], scale) if record else "" for record in records]
-        ratio = results.ratio(model, name) if programs.UNITS[name] == "tokens/s" else None
-        yield f"| {title} | " + " | ".join(cells) + f" | {f'{ratio:.2f}' if ratio else ''} |"
+def table(head, rows, right=()):
+    """Markdown; columns of `right` stand to the right."""
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "|".join("---:" if i in right else "---" for i in range(len(head))) + "|"
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
 
 
-def commands_of(results, model):
-    """What was run for a model, once each."""
-    found = [record["command"] for (of, _, _), record in results.records.items() if of == model]
-    return list(dict.fromkeys(found))
-
-
-def environment_lines(results):
-    """The machine, one fact a line."""
-    for key, value in results.environment.items():
-        words = f"{value:.2g}" if isinstance(value, float) else str(value)
-        yield f"- {key.replace('_', ' ')}: {words}"
-
-
-def document(results, pictures):
-    """The page."""
-    yield "# Performance"
-    yield ""
-    yield "Written by `make performance-docs` from what `make bench-run` measured; do not edit."
-    yield ""
-    yield "Programs took turns, model by model and round by round, on the same files with the same threads. A figure is the median over rounds, with the smallest and the largest; a ratio is the median of the rounds' ratios to the best peer. The bandwidth is that of reading a buffer as large as the weights of one token with the same threads, alternating with generating; its share is the median over these pairs."
-    yield ""
-    yield "## The machine"
-    yield ""
-    yield from environment_lines(results)
-    yield ""
+def bars_lines(results):
+    """The table of bars, bar by bar."""
     yield "## Bars"
     yield ""
-    yield "| model | bar | goal | found | |"
-    yield "|---|---|---|---|---|"
-    for bar in results.bars:
-        words = "holds" if bar["holds"] else "**missed**"
-        yield f"| {bar['model']} | {bar['bar']} | {bar['goal']} | {bar['found']} | {words} |"
+    order = list(dict.fromkeys(bar["bar"] for bar in results.bars))
+    found = sorted(results.bars, key=lambda bar: order.index(bar["bar"]))
+    rows = [
+        (bar["bar"], bar["model"], bar["goal"], bar["found"], bar["ratio"],
+         "holds" if bar["holds"] else "**missed**")
+        for bar in found
+    ]  # fmt: skip
+    yield from table(("bar", "model", "goal", "Checkbit", "ratio", ""), rows)
     yield ""
-    yield f"Not measured: {'; '.join(NOT_MEASURED)}."
-    for model in results.models:
+    yield f"Not measured here, for want of a processor that has it: {NEEDS_AMX}."
+    for words in results.failures:
+        yield f"Not measured: {words}"
+
+
+def model_lines(results, pictures):
+    """Per model, the picture and the figures."""
+    yield "## Each model"
+    yield ""
+    yield "The pictures show tokens per second over the tokens that are computed in one pass over the weights: one in generation, 8 when 8 sequences generate together, 512 in a prompt. Under the slanted line, reading the weights is the limit; under the flat one, 8-bit multiply-adds are. Both lines were measured in the same run."
+    for model, figures in results.models.items():
         yield ""
-        yield f"## {model}"
+        yield f"### {model}"
         yield ""
-        yield from table_of(results, model)
         if model in pictures:
+            yield f"![Roofline of {model}: Checkbit, its peers and the limits]({pictures[model]})"
             yield ""
-            yield f"![Roofline of {model}]({pictures[model]})"
-        yield ""
-        yield "```"
-        yield from commands_of(results, model)
-        yield "```"
+        head, *rows = tables.table_rows(figures)
+        yield from table(head, rows, right=range(1, len(head)))
 
 
 def type_lines(path):
     """The table of one model per type, where bench-types has been run."""
-    if not os.path.exists(path):
-        return
-    results = Results(path)
-    yield ""
     yield "## Every type, in the layer shape of the 1.5B model"
     yield ""
-    yield "Random weights in six layers of that shape (`make bench-types`); tokens per second, and the ratio to the best peer."
+    if not os.path.exists(path):
+        yield "Not measured (`make bench-types`)."
+        return
+    results = Results(path)
+    yield f"Random weights in six layers of that shape (`make bench-types`): a prompt of {programs.TYPE_PROMPT_TOKENS}, {programs.TYPE_GENERATED_TOKENS} tokens generated; tokens per second, and the ratio to the best peer."
     yield ""
-    yield "| type | prompt of 512 | ratio | generation | ratio |"
-    yield "|---|---:|---:|---:|---:|"
-    for model in results.models:
+    rows = []
+    for model, figures in results.models.items():
         cells = [model.removeprefix(TYPE_PREFIX)]
         for name in (PROMPT, GENERATION):
-            record, ratio = results.records.get((model, OURS, name)), results.ratio(model, name)
-            cells += [spread(record["rounds"], 1) if record else "", f"{ratio:.2f}" if ratio else ""]
-        yield "| " + " | ".join(cells) + " |"
+            rounds, ratio = figures.values.get((OURS, name)), figures.ratio(name)
+            cells += [
+                tables.spread(rounds, 1) if rounds else "",
+                f"{ratio.median:.2f}" if ratio else "",
+                ratio.what if ratio else "",
+            ]
+        rows.append(cells)
+    head = ("type", "prompt", "ratio", "best peer", "generation", "ratio", "best peer")
+    yield from table(head, rows, right=(1, 2, 4, 5))
+    missed = [bar["model"].removeprefix(TYPE_PREFIX) for bar in results.bars if not bar["holds"]]
+    yield ""
+    yield f"Slower than the best peer in one of both: {', '.join(missed) or 'none'}."
+    for words in results.failures:
+        yield f"\nNot measured: {words}"
+
+
+def limit_of(operation, profile):
+    """The limit that an operation comes nearest to, in words, and its share of it."""
+    seconds = operation["seconds"]
+    shares = {
+        "bandwidth": operation["bytes"] / seconds / profile[BANDWIDTH],
+        "8-bit products": operation["products"] / seconds / profile[PEAK_PRODUCTS],
+    }
+    name = max(shares, key=shares.get)
+    return f"{shares[name]:.0%} of {name}" if shares[name] else ""
+
+
+def profile_rows(profile, phase, tokens):
+    """The operations that take time, the longest first."""
+    operations = profile[programs.PROFILE][phase]
+    total = sum(operation["seconds"] for operation in operations)
+    for operation in sorted(operations, key=lambda operation: -operation["seconds"]):
+        share = operation["seconds"] / total
+        if share >= LEAST_SHARE:
+            microseconds = 1e6 * operation["seconds"] / tokens
+            name = operation["operation"].replace("+", ", ")
+            yield name, f"{microseconds:,.1f}", f"{share:.0%}", limit_of(operation, profile), operation["kernel"]
+
+
+def missed_lines(results):
+    """For each missed bar that a profile explains, which operation is how far from its limit."""
+    wanted = dict.fromkeys(
+        (bar["model"], PHASES[bar["bar"].split()[0]])
+        for bar in results.bars
+        if not bar["holds"] and bar["bar"].split()[0] in PHASES and bar["model"] in results.profiles
+    )
+    if wanted:
+        yield ""
+        yield "## Where the time goes where a bar is missed"
+        yield ""
+        yield "From `checkbit bench MODEL --profile --json`, per token; the share is of the limit that the operation comes nearest to."
+    for model, phase in wanted:
+        tokens = {"prompt": programs.PROMPT_TOKENS, "generation": programs.GENERATED_TOKENS}[phase]
+        yield ""
+        yield f"### {model}, {phase}"
+        yield ""
+        head = ("operation", "µs", "time", "share of its limit", "kernel")
+        yield from table(head, profile_rows(results.profiles[model], phase, tokens), right=(1, 2))
+
+
+def notes_lines():
+    """What people wrote, as it is."""
+    if not os.path.exists(NOTES):
+        return
+    with open(NOTES, encoding="utf-8") as file:
+        yield ""
+        yield file.read().strip()
+
+
+def machine_lines(results):
+    """Machine, programs and commands."""
+    yield "## Machine, programs, commands"
+    yield ""
+    for key, value in results.environment.items():
+        words = f"{value:.2g}" if isinstance(value, float) else str(value)
+        yield f"- {key.replace('_', ' ')}: {words}"
+    for program, build in results.builds.items():
+        yield f"- {program}: build {build}"
+    yield ""
+    yield "```"
+    yield from dict.fromkeys(command for _, command in results.commands())
+    yield "```"
+
+
+def document(results, pictures, types):
+    """The page."""
+    yield "# Performance"
+    yield ""
+    yield "Written by `make performance-docs` from what `make bench-run` and `make bench-types` measured; do not edit. Words by hand come from bench/notes.md."
+    yield ""
+    yield "Programs took turns, model by model and round by round, on the same files with the same threads. A figure is the median over rounds, in brackets the smallest and the largest; a ratio is the median of the rounds' ratios to the best peer, which is the one with the highest median, ik_llama.cpp with and without repacking at load. The bandwidth is that of reading a buffer as large as what one token reads with the same threads, alternating with generating; its share is the median over these pairs."
+    for lines in (bars_lines(results), model_lines(results, pictures), type_lines(types)):
+        yield ""
+        yield from lines
+    yield from missed_lines(results)
+    yield from notes_lines()
+    yield ""
+    yield from machine_lines(results)
 
 
 def main():
     """Command line."""
     folder = os.path.join(REPOSITORY, "out", "bench")
-    default = os.path.join(folder, "results.json")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", nargs="?", default=default)
+    parser.add_argument("results", nargs="?", default=os.path.join(folder, "results.json"))
+    parser.add_argument("--types", default=os.path.join(folder, "types.json"), help="of make bench-types")
     parser.add_argument("-o", "--output", default=DOCUMENT, help="the page; pictures go to images/ beside it")
     options = parser.parse_args()
+    if not os.path.exists(options.results):
+        raise SystemExit(f"performance_docs: {options.results} is not there: make bench-run writes it")
     results, pictures = Results(options.results), {}
     images = os.path.join(os.path.dirname(os.path.abspath(options.output)), "images")
     os.makedirs(images, exist_ok=True)
-    for model in results.models:
-        drawn = picture_of(results, model)
+    for model, figures in results.models.items():
+        drawn = picture_of(figures)
         if drawn:
             pictures[model] = f"images/roofline-{model}.svg"
             with open(os.path.join(images, f"roofline-{model}.svg"), "w", encoding="utf-8") as file:
                 file.write(drawn)
     with open(options.output, "w", encoding="utf-8") as file:
-        lines = [*document(results, pictures), *type_lines(os.path.join(folder, "types.json"))]
-        file.write("\n".join(lines) + "\n")
+        file.write("\n".join(document(results, pictures, options.types)) + "\n")
     print(options.output)
 
 

@@ -1,11 +1,12 @@
 """Checkbit and its peers: how each is called, and how its output is read.
 
-A program offers measures; each is a method (model) -> Call. A call is a command and a function that
-makes figures (name to number) of what the command printed and took.
+A program offers measures; each is a method that gives a Call: a command and a function that makes
+figures (name to number) and facts (name to anything else) of what the command printed and took.
 """
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -13,24 +14,30 @@ import tempfile
 from dataclasses import dataclass, field
 
 TIMED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "timed.py")
-PROMPT_TOKENS, GENERATED_TOKENS = 512, 64
+PROMPT_TOKENS, GENERATED_TOKENS, SEQUENCES = 512, 64, 8
+TYPE_PROMPT_TOKENS, TYPE_GENERATED_TOKENS = 128, 32  # there are many types
 CONTEXT_TOKENS = 8192
 # The last tokens of the context are generated, from one that is evaluated first.
 DEPTH_TOKENS = CONTEXT_TOKENS - GENERATED_TOKENS - 1
+DEPTH_RUNS = 3  # of Checkbit, which evaluates the context anew in every process
+CACHES = ("f16", "q8_0")
 START_PROMPT = "The sea"
 START_CONTEXT = 512
 # Names of figures.
 PROMPT, GENERATION = "prompt_tokens_per_second", "generation_tokens_per_second"
-DEEP_GENERATION = "generation_at_8192_tokens_per_second"
+DEEP = {cache: f"generation_at_8192_{cache}_tokens_per_second" for cache in CACHES}
+TOGETHER = "sequences_tokens_per_second"
 START, PEAK = "seconds_to_first_token", "peak_bytes"
 BANDWIDTH, SHARE = "read_bandwidth", "read_bandwidth_share"
 BYTES_PER_TOKEN, PRODUCTS_PER_TOKEN = "bytes_per_token", "products_per_token"
 PEAK_PRODUCTS = "integer_peak"
 UNITS = {
     BYTES_PER_TOKEN: "bytes", PRODUCTS_PER_TOKEN: "", PEAK_PRODUCTS: "products/s",
-    PROMPT: "tokens/s", GENERATION: "tokens/s", DEEP_GENERATION: "tokens/s", START: "s",
-    PEAK: "bytes", BANDWIDTH: "bytes/s", SHARE: "share",
+    PROMPT: "tokens/s", GENERATION: "tokens/s", DEEP["f16"]: "tokens/s", DEEP["q8_0"]: "tokens/s",
+    TOGETHER: "tokens/s", START: "s", PEAK: "bytes", BANDWIDTH: "bytes/s", SHARE: "share",
 }  # fmt: skip
+# Names of facts.
+PROFILE, BUILD = "profile", "build"
 
 
 class Failed(Exception):
@@ -42,19 +49,19 @@ class Call:
     """A command to measure."""
 
     command: list
-    figures: object  # (standard output, facts of timed.py) -> dict of figures
+    read: object  # (standard output, facts of timed.py) -> dict of figures and facts
     environment: dict = field(default_factory=dict)
+    prepare: object = None  # () -> None, run before and not measured
 
     def text(self):
         """What a reader types to repeat it, without folders."""
-        words = [os.path.basename(self.command[0]), *self.command[1:]]
-        words = [os.path.basename(word) if word.endswith(".gguf") else word for word in words]
+        words = [os.path.basename(word) if os.path.isabs(word) else word for word in self.command]
         settings = [f"{name}={value}" for name, value in self.environment.items()]
         return shlex.join([*settings, *words])
 
 
 def run(call, prefix):
-    """Figures of one run. `prefix` is put before the command, outside of what is timed."""
+    """Figures and facts of one run. `prefix` is put before the command, outside of what is timed."""
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "report.json")
         done = subprocess.run(
@@ -68,7 +75,10 @@ def run(call, prefix):
             facts = json.load(file)
     if facts["status"]:
         raise Failed(f"{call.text()}: exit status {facts['status']}: {done.stderr.strip()[-300:]}")
-    return call.figures(done.stdout, facts)
+    try:
+        return call.read(done.stdout, {**facts, "stderr": done.stderr})
+    except (ValueError, KeyError, AttributeError) as error:
+        raise Failed(f"{call.text()}: its output was not understood: {error!r}") from error
 
 
 def start_figures(_, facts):
@@ -87,96 +97,157 @@ class Checkbit:
     name = "Checkbit"
     variant = ""
 
-    def call(self, arguments, figures):
+    def call(self, arguments, read):
         """A call with the settings of every call."""
         environment = {"CHECKBIT_ISA": self.isa} if self.isa else {}
         command = [self.path, *arguments, "--threads", str(self.threads), "--quiet"]
-        return Call(command, figures, environment)
+        return Call(command, read, environment)
 
-    def bench(self, model, prompt, depth, names):
-        """A call of `checkbit bench` that gives the records in `names` (ours to theirs)."""
+    def bench(self, model, arguments, names):
+        """A call of `checkbit bench` that gives the records and facts in `names` (ours to theirs)."""
 
-        def figures(printed, _):
+        def read(printed, _):
             facts = json.loads(printed)
+            if self.isa and facts["isa"] != self.isa:
+                raise Failed(f"{model}: computed with {facts['isa']} instead of {self.isa}")
             records = {record["name"]: record["value"] for record in facts.pop("records")} | facts
             return {name: records[record] for name, record in names.items() if record in records}
 
-        arguments = ["bench", model, "--prompt-tokens", str(prompt), "--tokens",
-                     str(GENERATED_TOKENS), "--depth", str(depth), "--runs", "1",
-                     "--json"]  # fmt: skip
-        return self.call(arguments, figures)
+        return self.call(["bench", model, *map(str, arguments), "--json"], read)
 
     def speed(self, model):
-        """Prompt, generation, and the bandwidth that alternates with it."""
-        names = (PROMPT, GENERATION, BANDWIDTH, SHARE, BYTES_PER_TOKEN, PRODUCTS_PER_TOKEN, PEAK_PRODUCTS)
-        return self.bench(model, PROMPT_TOKENS, 0, {name: name for name in names})
+        """Prompt, generation alone and together, and the bandwidth that alternates with it."""
+        names = (PROMPT, GENERATION, TOGETHER, BANDWIDTH, SHARE, BYTES_PER_TOKEN, PRODUCTS_PER_TOKEN,
+                 PEAK_PRODUCTS)  # fmt: skip
+        arguments = ("--prompt-tokens", PROMPT_TOKENS, "--tokens", GENERATED_TOKENS, "--sequences",
+                     SEQUENCES, "--runs", 1)  # fmt: skip
+        return self.bench(model, arguments, {name: name for name in names})
 
-    def depth(self, model):
+    def prompt(self, model):
+        """Only the prompt."""
+        arguments = ("--prompt-tokens", PROMPT_TOKENS, "--tokens", 1, "--runs", 1)
+        return self.bench(model, arguments, {PROMPT: PROMPT})
+
+    def short(self, model):
+        """Prompt and generation, both short."""
+        arguments = ("--prompt-tokens", TYPE_PROMPT_TOKENS, "--tokens", TYPE_GENERATED_TOKENS, "--runs",
+                     1)  # fmt: skip
+        return self.bench(model, arguments, {name: name for name in (PROMPT, GENERATION, SHARE)})
+
+    def depth(self, model, cache):
         """Generation at the end of a long context."""
-        return self.bench(model, 0, DEPTH_TOKENS, {DEEP_GENERATION: GENERATION})
+        arguments = ("--prompt-tokens", 0, "--tokens", GENERATED_TOKENS, "--depth", DEPTH_TOKENS,
+                     "--kv-cache", cache, "--runs", DEPTH_RUNS)  # fmt: skip
+        return self.bench(model, arguments, {DEEP[cache]: GENERATION})
 
     def start(self, model):
         """From the command to its first token."""
         arguments = ["run", model, "--raw", "-p", START_PROMPT, "-n", "1"]
         return self.call([*arguments, "--context", str(START_CONTEXT)], start_figures)
 
+    def profile(self, model):
+        """Where the time goes, with the limits of the same run."""
+        arguments = ("--prompt-tokens", PROMPT_TOKENS, "--tokens", GENERATED_TOKENS, "--runs", 1, "--profile")
+        call = self.bench(model, arguments, {name: name for name in (PROFILE, BANDWIDTH, PEAK_PRODUCTS)})
+
+        def read(printed, facts):
+            return {PROFILE: call.read(printed, facts)}
+
+        return Call(call.command, read, call.environment)
+
 
 @dataclass(frozen=True)
-class LlamaBench:
+class LlamaCpp:
     """llama.cpp or a fork of it: a folder of its programs."""
 
     name: str
     folder: str
     threads: int
+    completion: str  # its program that continues a text
+    contexts: str  # folder of evaluated contexts
     variant: str = ""
-    flags: tuple = ()
-    deep: object = None  # arguments for generation at depth
+    bench_flags: tuple = ()
+    flags: tuple = ()  # of the program that continues a text
 
     def tool(self, program):
         """Path of one of its programs; empty when it was not built."""
         path = os.path.join(self.folder, program)
         return path if os.access(path, os.X_OK) else ""
 
-    def bench(self, model, arguments, pick):
-        """A call of llama-bench; `pick` gives the figure's name of one of its tests."""
+    def bench(self, model, prompt, generated):
+        """A call of llama-bench."""
 
-        def figures(printed, _):
+        def read(printed, _):
             tests = json.loads(printed[printed.index("[") :])
-            found = {pick(test): test["avg_ts"] for test in tests}
-            return {name: value for name, value in found.items() if name}
+            found = {GENERATION if test["n_gen"] else PROMPT: test["avg_ts"] for test in tests}
+            return found | {BUILD: tests[0]["build_commit"]}
 
         command = [self.tool("llama-bench"), "-m", model, "-t", str(self.threads), "-r", "1"]
-        return Call([*command, *arguments, *self.flags, "-o", "json"], figures)
+        return Call([*command, "-p", str(prompt), "-n", str(generated), *self.bench_flags, "-o", "json"], read)
 
     def speed(self, model):
         """Prompt and generation."""
-        arguments = ["-p", str(PROMPT_TOKENS), "-n", str(GENERATED_TOKENS)]
-        return self.bench(model, arguments, lambda test: GENERATION if test["n_gen"] else PROMPT)
+        return self.bench(model, PROMPT_TOKENS, GENERATED_TOKENS)
 
-    def depth(self, model):
-        """Generation at the end of a long context."""
-        arguments = ["-p", "0", *self.deep]
-        return self.bench(model, arguments, lambda test: DEEP_GENERATION if test["n_gen"] else "")
+    def prompt(self, model):
+        """Only the prompt."""
+        return self.bench(model, PROMPT_TOKENS, 0)
+
+    def short(self, model):
+        """Prompt and generation, both short."""
+        return self.bench(model, TYPE_PROMPT_TOKENS, TYPE_GENERATED_TOKENS)
+
+    def continuation(self, model, arguments, read, prepare=None):
+        """A call of the program that continues a text; None where it was not built."""
+        if not self.tool(self.completion):
+            return None
+        command = [self.tool(self.completion), "-m", model, "-t", str(self.threads), *self.flags]
+        return Call([*command, *arguments], read, prepare=prepare)
 
     def start(self, model):
-        """From the command to its first token; None where the program was not built."""
-        if not self.tool("llama-completion"):
-            return None
-        arguments = ["-m", model, "-p", START_PROMPT, "-n", "1", "-t", str(self.threads), "-c",
-                     str(START_CONTEXT), "-no-cnv", "--no-warmup"]  # fmt: skip
-        return Call([self.tool("llama-completion"), *arguments], start_figures)
+        """From the command to its first token."""
+        arguments = ["-p", START_PROMPT, "-n", "1", "-c", str(START_CONTEXT)]
+        return self.continuation(model, arguments, start_figures)
+
+    def depth(self, model, cache):
+        """Generation at the end of a long context, which is evaluated once and then read from a file."""
+
+        def read(_, facts):
+            spent = re.search(r"(?<!prompt )eval time =\s*([\d.]+) ms /\s*(\d+) runs", facts["stderr"])
+            return {DEEP[cache]: 1000 * int(spent[2]) / float(spent[1])}
+
+        words = "The" + " sea" * (DEPTH_TOKENS - 3)  # each one token, and one may begin the text
+        prompt = os.path.join(self.contexts, "prompt.txt")
+        label = f"{self.name} {self.variant}".strip().replace(" ", "-").replace(".", "-")
+        state = os.path.join(self.contexts, f"{os.path.basename(model)}-{label}-{cache}")
+        arguments = ["-f", prompt, "-c", str(CONTEXT_TOKENS), "-ctk", cache, "-ctv", cache, "-fa", "on",
+                     "--temp", "0", "--ignore-eos"]  # fmt: skip
+
+        def prepare():
+            os.makedirs(self.contexts, exist_ok=True)
+            with open(prompt, "w", encoding="utf-8") as file:
+                file.write(words)
+            if os.path.exists(state):
+                return
+            print(f"bench_run: {label} evaluates {DEPTH_TOKENS} tokens once", file=sys.stderr, flush=True)
+            make = self.continuation(model, [*arguments, "-n", "1", "--prompt-cache", state + ".part"], read)
+            run(make, [])
+            os.replace(state + ".part", state)
+
+        arguments = [*arguments, "-n", str(GENERATED_TOKENS), "--prompt-cache", state, "--prompt-cache-ro"]
+        return self.continuation(model, arguments, read, prepare)
 
 
-def llama_cpp(folder, threads, name="llama.cpp"):
+def llama_cpp(folder, threads, contexts):
     """llama.cpp as tools/peer builds it."""
-    deep = ("-n", str(GENERATED_TOKENS), "-d", str(DEPTH_TOKENS))
-    return [LlamaBench(name, folder, threads, deep=deep)]
+    flags = ("-no-cnv", "--no-warmup", "--perf")
+    return [LlamaCpp("llama.cpp", folder, threads, "llama-completion", contexts, flags=flags)]
 
 
-def ik_llama_cpp(folder, threads):
+def ik_llama_cpp(folder, threads, contexts):
     """ik_llama.cpp without and with repacking at load; the better one counts."""
-    deep = ("-n", "0", "-gp", f"{DEPTH_TOKENS},{GENERATED_TOKENS}", "-w", "0")
+    common = ("ik_llama.cpp", folder, threads, "llama-cli", contexts)
     return [
-        LlamaBench("ik_llama.cpp", folder, threads, variant, ("-rtr", flag), deep)
-        for variant, flag in (("as in the file", "0"), ("repacked", "1"))
+        LlamaCpp(*common, "as in the file", flags=("--no-warmup",)),
+        LlamaCpp(*common, "repacked", ("-rtr", "1"), ("--no-warmup", "-rtr")),
     ]

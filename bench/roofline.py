@@ -1,30 +1,33 @@
 """Roofline pictures as SVG: tokens per second over tokens per pass over the weights.
 
 Below the slanted roof memory is the limit (weights are read once per pass), below the flat one
-arithmetic is. Follows the reader's dark mode; figures stand beside marks, so that colour is never
-the only carrier.
+arithmetic is. Follows the reader's dark mode; each program has a shape as well as a colour.
 """
 
 import math
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT = 640, 380
-LEFT, RIGHT, TOP, BOTTOM = 64, 616, 44, 322
+WIDTH, HEIGHT = 640, 384
+LEFT, RIGHT, TOP, BOTTOM = 64, 616, 84, 330
+LEGEND_Y, LETTER_PIXELS = 42, 7
 X_LOW, X_HIGH = 0.6, 900
 X_TICKS = (1, 8, 64, 512)
 LABEL_PIXELS = 16  # least distance of two labels
-TONES = ("ours", "peer0", "peer1", "peer2")
+TICKS = (1, 2, 5)  # of every power of ten
 STYLE = """
 svg { --paper: #fbfaf7; --ink: #1b1d21; --soft: #5b616b; --rule: #dfdcd4;
-  --ours: #0b6285; --peer0: #b14a0c; --peer1: #d99a6c; --peer2: #6d6a63; }
+  --tone0: #0b6285; --tone1: #b14a0c; --tone2: #6b5b95; }
 @media (prefers-color-scheme: dark) { svg { --paper: #14171a; --ink: #e8e6e1; --soft: #a2a8b1;
-  --rule: #30363d; --ours: #6cb9d9; --peer0: #ef9a62; --peer1: #a3673f; --peer2: #8f8b82; } }
+  --rule: #30363d; --tone0: #6cb9d9; --tone1: #ef9a62; --tone2: #b9a7e6; } }
 text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif;
   fill: var(--soft); font-variant-numeric: tabular-nums; }
 .title { font-size: 14px; font-weight: 600; fill: var(--ink); }
 .grid { stroke: var(--rule); }
 .roof { fill: none; stroke: var(--ink); stroke-width: 2; }
+.tone0 { fill: var(--tone0); font-weight: 600; }
+.tone1 { fill: var(--tone1); }
+.tone2 { fill: var(--tone2); }
 .halo { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; }
 """
 
@@ -36,7 +39,7 @@ class Point:
     label: str
     tokens: float
     speed: float  # tokens per second
-    tone: str  # one of TONES
+    tone: int  # of STYLE and SHAPES
     share: float | None = None  # of the limit, where it is stated
 
 
@@ -56,8 +59,7 @@ class Axes:
     """Logarithmic on both sides; heights follow the values shown."""
 
     def __init__(self, values):
-        self.low = 10 ** math.floor(math.log10(min(values) * 0.8))
-        self.high = max(values) * 1.6
+        self.low, self.high = min(values) * 0.45, max(values) * 1.6
 
     def x(self, tokens):
         """Pixels from the left."""
@@ -69,11 +71,9 @@ class Axes:
         return BOTTOM - (BOTTOM - TOP) * share
 
     def ticks(self):
-        """Powers of ten."""
-        tick = self.low
-        while tick <= self.high:
-            yield tick
-            tick *= 10
+        """Round figures."""
+        for power in range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))):
+            yield from (step * 10**power for step in TICKS if self.low < step * 10**power < self.high)
 
 
 def text(x, y, words, anchor="start", kind=""):
@@ -82,12 +82,17 @@ def text(x, y, words, anchor="start", kind=""):
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{attribute}>{escape(words)}</text>'
 
 
+def figure(value):
+    """Three significant digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def grid(axes):
     """Rules, their figures and the names of the axes."""
     for tick in axes.ticks():
         y = axes.y(tick)
         yield f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>'
-        yield text(LEFT - 8, y + 4, f"{tick:,.0f}", "end")
+        yield text(LEFT - 8, y + 4, figure(tick), "end")
     for tick in X_TICKS:
         yield text(axes.x(tick), BOTTOM + 18, str(tick), "middle")
     yield text((LEFT + RIGHT) / 2, BOTTOM + 40, "tokens computed in one pass over the weights", "middle")
@@ -104,18 +109,39 @@ def roof_path(axes, roof):
         path += f"H{RIGHT}"
         yield text(RIGHT, axes.y(roof.arithmetic) - 8, "limit: 8-bit arithmetic", "end", "halo")
     yield f'<path class="roof" d="{path}"/>'
-    middle = math.sqrt(max(1, start) * end)
-    x, y = axes.x(middle), axes.y(roof.memory * middle)
-    yield text(x + 10, y + 8, "limit: reading the weights", kind="halo")
+    width, height = axes.x(end) - axes.x(start), axes.y(roof.memory * start) - axes.y(roof.memory * end)
+    x, y = axes.x(start) + width / 2, axes.y(roof.memory * end) + height / 2
+    words = text(0, -8, "limit: reading the weights", "middle", "halo")
+    yield f'<g transform="translate({x:.1f} {y:.1f}) rotate({-math.degrees(math.atan2(height, width)):.1f})">{words}</g>'
+
+
+def shape(tone, x, y):
+    """A mark: a disc, a square or a diamond."""
+    size = (5.5, 4.5, 4.5)[tone]
+    paint = f'fill="var(--tone{tone})" stroke="var(--paper)"'
+    if tone == 0:
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size}" {paint}/>'
+    turn = f' transform="rotate(45 {x:.1f} {y:.1f})"' if tone == 2 else ""
+    return (f'<rect x="{x - size:.1f}" y="{y - size:.1f}" width="{2 * size}" height="{2 * size}" '
+            f'{paint}{turn}/>')  # fmt: skip
+
+
+def legend(points):
+    """Shapes with names, in a row below the title."""
+    x = LEFT
+    for tone, label in sorted({(point.tone, point.label) for point in points}):
+        yield shape(tone, x + 5, LEGEND_Y - 4)
+        yield text(x + 16, LEGEND_Y, label)
+        x += 36 + LETTER_PIXELS * len(label)
 
 
 def label_heights(points, axes):
     """A height for each point's label, near it and clear of the others."""
     heights = {}
-    floor = math.inf
-    for point in sorted(points, key=lambda point: point.speed):
-        heights[point] = min(axes.y(point.speed), floor - LABEL_PIXELS)
-        floor = heights[point]
+    ceiling = -math.inf
+    for point in sorted(points, key=lambda point: -point.speed):  # ours keeps its place, below the roof
+        heights[point] = max(axes.y(point.speed), ceiling + LABEL_PIXELS)
+        ceiling = heights[point]
     return heights
 
 
@@ -124,26 +150,25 @@ def marks(points, axes):
     for tokens in sorted({point.tokens for point in points}):
         group = [point for point in points if point.tokens == tokens]
         right = axes.x(tokens) < (LEFT + RIGHT) / 2
-        for point, height in label_heights(group, axes).items():
+        for point, height in reversed(label_heights(group, axes).items()):  # the fastest on top
             x, y = axes.x(tokens), axes.y(point.speed)
-            radius = 6 if point.tone == "ours" else 5
-            yield (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="var(--{point.tone})" '
-                   'stroke="var(--paper)"/>')  # fmt: skip
+            yield shape(point.tone, x, y)
             share = "" if point.share is None else f", {point.share:.0%} of the limit"
-            words = f"{point.label} {point.speed:,.0f}{share}"
-            yield text(x + (12 if right else -12), height + 4, words, "start" if right else "end", "halo")
+            words = f"{figure(point.speed)}{share}"
+            yield text(x + (12 if right else -12), height + 4, words, "start" if right else "end", f"halo tone{point.tone}")
 
 
 def picture(title, points, roof):
     """The whole picture."""
     axes = Axes([point.speed for point in points] + [roof.at(point.tokens) for point in points])
-    figures = "; ".join(f"{p.label} {p.speed:,.0f} tokens/s at {p.tokens}" for p in points)
+    figures = "; ".join(f"{p.label} {figure(p.speed)} tokens/s with {p.tokens} in a pass" for p in points)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
         f"<title>{escape(title)}: {escape(figures)}</title>",
         f"<style>{STYLE}</style>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="var(--paper)"/>',
         text(LEFT, 18, title, kind="title"),
+        *legend(points),
         *grid(axes),
         *roof_path(axes, roof),
         *marks(points, axes),
