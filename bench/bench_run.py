@@ -73,8 +73,8 @@ class Measured:
         """One round of one program."""
         model = short_name(step.model)
         for name, value in gave.items():
-            if name == programs.PROFILE:
-                self.profiles[model] = value
+            if name.startswith(programs.PROFILE):
+                self.profiles.setdefault(model, {})[name] = value
             elif name == programs.BUILD:
                 self.builds[step.label] = value
             else:

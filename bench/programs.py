@@ -36,8 +36,9 @@ UNITS = {
     PROMPT: "tokens/s", GENERATION: "tokens/s", DEEP["f16"]: "tokens/s", DEEP["q8_0"]: "tokens/s",
     TOGETHER: "tokens/s", START: "s", PEAK: "bytes", BANDWIDTH: "bytes/s", SHARE: "share",
 }  # fmt: skip
-# Names of facts.
-PROFILE, BUILD = "profile", "build"
+# Names of facts. A profile holds operations by phase and the limits of the same run.
+BUILD, PROFILE = "build", "profile"
+AVX2_PROFILE, DEEP_PROFILE = PROFILE + "_avx2", {cache: f"{PROFILE}_{cache}" for cache in CACHES}
 
 
 class Failed(Exception):
@@ -103,17 +104,20 @@ class Checkbit:
         command = [self.path, *arguments, "--threads", str(self.threads), "--quiet"]
         return Call(command, read, environment)
 
-    def bench(self, model, arguments, names):
-        """A call of `checkbit bench` that gives the records and facts in `names` (ours to theirs)."""
+    def bench(self, model, arguments, names, profile=None):
+        """A call of `checkbit bench` that gives the records and facts in `names` (ours to theirs), and a profile."""
 
         def read(printed, _):
             facts = json.loads(printed)
             if self.isa and facts["isa"] != self.isa:
                 raise Failed(f"{model}: computed with {facts['isa']} instead of {self.isa}")
             records = {record["name"]: record["value"] for record in facts.pop("records")} | facts
-            return {name: records[record] for name, record in names.items() if record in records}
+            found = {name: records[record] for name, record in names.items() if record in records}
+            limits = (PROFILE, BANDWIDTH, PEAK_PRODUCTS)
+            return found | ({profile: {name: records[name] for name in limits}} if profile else {})
 
-        return self.call(["bench", model, *map(str, arguments), "--json"], read)
+        arguments = [*map(str, arguments), *(["--profile"] if profile else [])]
+        return self.call(["bench", model, *arguments, "--json"], read)
 
     def speed(self, model):
         """Prompt, generation alone and together, and the bandwidth that alternates with it."""
@@ -124,9 +128,9 @@ class Checkbit:
         return self.bench(model, arguments, {name: name for name in names})
 
     def prompt(self, model):
-        """Only the prompt."""
+        """Only the prompt; held to AVX2."""
         arguments = ("--prompt-tokens", PROMPT_TOKENS, "--tokens", 1, "--runs", 1)
-        return self.bench(model, arguments, {PROMPT: PROMPT})
+        return self.bench(model, arguments, {PROMPT: PROMPT}, AVX2_PROFILE)
 
     def short(self, model):
         """Prompt and generation, both short."""
@@ -138,7 +142,7 @@ class Checkbit:
         """Generation at the end of a long context."""
         arguments = ("--prompt-tokens", 0, "--tokens", GENERATED_TOKENS, "--depth", DEPTH_TOKENS,
                      "--kv-cache", cache, "--runs", DEPTH_RUNS)  # fmt: skip
-        return self.bench(model, arguments, {DEEP[cache]: GENERATION})
+        return self.bench(model, arguments, {DEEP[cache]: GENERATION}, DEEP_PROFILE[cache])
 
     def start(self, model):
         """From the command to its first token."""
@@ -146,14 +150,9 @@ class Checkbit:
         return self.call([*arguments, "--context", str(START_CONTEXT)], start_figures)
 
     def profile(self, model):
-        """Where the time goes, with the limits of the same run."""
-        arguments = ("--prompt-tokens", PROMPT_TOKENS, "--tokens", GENERATED_TOKENS, "--runs", 1, "--profile")
-        call = self.bench(model, arguments, {name: name for name in (PROFILE, BANDWIDTH, PEAK_PRODUCTS)})
-
-        def read(printed, facts):
-            return {PROFILE: call.read(printed, facts)}
-
-        return Call(call.command, read, call.environment)
+        """Where the time goes."""
+        arguments = ("--prompt-tokens", PROMPT_TOKENS, "--tokens", GENERATED_TOKENS, "--runs", 1)
+        return self.bench(model, arguments, {}, PROFILE)
 
 
 @dataclass(frozen=True)
@@ -217,7 +216,7 @@ class LlamaCpp:
             return {DEEP[cache]: 1000 * int(spent[2]) / float(spent[1])}
 
         words = "The" + " sea" * (DEPTH_TOKENS - 3)  # each one token, and one may begin the text
-        prompt = os.path.join(self.contexts, "prompt.txt")
+        prompt = os.path.join(self.contexts, f"prompt-{DEPTH_TOKENS}.txt")
         label = f"{self.name} {self.variant}".strip().replace(" ", "-").replace(".", "-")
         state = os.path.join(self.contexts, f"{os.path.basename(model)}-{label}-{cache}")
         arguments = ["-f", prompt, "-c", str(CONTEXT_TOKENS), "-ctk", cache, "-ctv", cache, "-fa", "on",
@@ -230,8 +229,9 @@ class LlamaCpp:
             if os.path.exists(state):
                 return
             print(f"bench_run: {label} evaluates {DEPTH_TOKENS} tokens once", file=sys.stderr, flush=True)
-            make = self.continuation(model, [*arguments, "-n", "1", "--prompt-cache", state + ".part"], read)
-            run(make, [])
+            made = self.continuation(model, [*arguments, "-n", "1", "--prompt-cache", state + ".part"], read)
+            # Threads that wait without spinning: other programs may be running, this is not measured.
+            run(Call(made.command, made.read, {"OMP_WAIT_POLICY": "passive"}), [])
             os.replace(state + ".part", state)
 
         arguments = [*arguments, "-n", str(GENERATED_TOKENS), "--prompt-cache", state, "--prompt-cache-ro"]
