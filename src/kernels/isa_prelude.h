@@ -22,10 +22,6 @@
 #include "kernels/kernels.h"
 
 #define CB_INLINE [[gnu::always_inline]] inline
-/// How far ahead of the weights in use the next are asked for, when each is used once.
-#ifndef CB_PREFETCH_BYTES
-#define CB_PREFETCH_BYTES 2048
-#endif
 #define CB_NOINLINE [[gnu::noinline]]
 #if defined(__clang__)
 #define CB_UNROLL _Pragma("clang loop unroll(full)")
