@@ -122,8 +122,9 @@ Status run(const Arguments& arguments, Console& console) {
       console.out << (console.out_terminal.is_terminal ? clean_lines(text) : std::string(text))
                   << std::flush;
     };
-    CB_TRY(g,
-           generate(session, prompt, generate_options(arguments), json ? TextCallback() : stream));
+    GenerateOptions options = generate_options(arguments);
+    options.hash_logits = json;
+    CB_TRY(g, generate(session, prompt, options, json ? TextCallback() : stream));
     if (g.reason == StopReason::cancelled && json) return cancelled_error();
   }
   if (json) {

@@ -91,7 +91,7 @@ Result<Generation> generate(Session& session, std::span<const TokenId> prompt,
   std::vector<TokenId> history(prompt.begin(), prompt.end());
   TokenId next = 0;
   const auto take = [&](std::size_t, std::span<const float> logits) -> Status {
-    hash.update(logits);
+    if (options.hash_logits) hash.update(logits);
     next = sampler.sample(logits, history, g.tokens.size());
     return {};
   };
@@ -139,7 +139,7 @@ Result<Generation> generate(Session& session, std::span<const TokenId> prompt,
       filter.flush();
     }
   }
-  g.logits_hash = hash.hex();
+  if (options.hash_logits) g.logits_hash = hash.hex();
   return g;
 }
 

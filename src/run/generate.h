@@ -28,6 +28,7 @@ struct GenerateOptions {
   std::vector<std::string> stop;  ///< not empty strings
   SamplerOptions sampler;
   bool ignore_end = false;  ///< go on after an end token (benchmarks)
+  bool hash_logits = false;  ///< a percent of the time of a small model
 };
 
 struct Generation {
@@ -37,7 +38,7 @@ struct Generation {
   std::size_t prompt_tokens = 0;
   double prompt_seconds = 0;
   double generation_seconds = 0;  ///< of the tokens after the first
-  std::string logits_hash;        ///< over all logits computed
+  std::string logits_hash;        ///< over all logits computed, if asked for
 };
 
 using TextCallback = std::function<void(std::string_view)>;

@@ -37,6 +37,7 @@ GenerateOptions greedy(std::int64_t max_tokens) {
   options.ignore_end = true;
   options.sampler.temperature = 0;
   options.sampler.repetition_penalty = 1.5f;
+  options.hash_logits = true;
   return options;
 }
 
@@ -296,6 +297,7 @@ TEST_F(Generate, TheSameSeedGivesTheSameText) {
     options.max_tokens = 40;
     options.ignore_end = true;
     options.sampler.seed = seed;
+    options.hash_logits = true;
     return hear(session, options).result;
   };
   const Generation first = with_seed(7);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <unordered_map>
 
 #include "base/canonical_math.h"
@@ -13,6 +12,28 @@ namespace {
 
 /// Differences of clamped logits stay finite.
 constexpr float kLargestLogit = 1e30f;
+constexpr std::size_t kBlock = 512;
+
+/// A hostile model can make NaN and infinities: NaN counts as impossible, so that order stays
+/// total.
+float usable(float logit) {
+  return std::isnan(logit) ? -kLargestLogit : std::clamp(logit, -kLargestLogit, kLargestLogit);
+}
+
+/// Lanes, so that the compiler may use vectors: a comparison with NaN is false.
+float largest_of(std::span<const float> block) {
+  constexpr std::size_t kLanes = 16;
+  float lanes[kLanes];
+  std::fill_n(lanes, kLanes, -kLargestLogit);
+  std::size_t i = 0;
+  for (; i + kLanes <= block.size(); i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane)
+      lanes[lane] = block[i + lane] > lanes[lane] ? block[i + lane] : lanes[lane];
+  }
+  float largest = *std::max_element(lanes, lanes + kLanes);
+  for (; i < block.size(); ++i) largest = std::max(largest, usable(block[i]));
+  return std::min(largest, kLargestLogit);
+}
 
 Status check_range(const char* name, double value, double low, double high) {
   if (value >= low && value <= high) return {};  // false for NaN
@@ -62,19 +83,10 @@ TokenId Sampler::sample(std::span<const float> logits, std::span<const TokenId> 
     if (penalizes) apply_penalties(history);
     logits = adjusted_;
   }
-  // A hostile model can make NaN and infinities: NaN counts as impossible, so that order stays
-  // total.
-  candidates_.clear();
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    const float logit = std::isnan(logits[i]) ? -std::numeric_limits<float>::infinity() : logits[i];
-    candidates_.push_back(
-        {std::clamp(logit, -kLargestLogit, kLargestLogit), static_cast<TokenId>(i)});
-  }
-  if (options_.temperature == 0.0f) {
-    return std::max_element(candidates_.begin(), candidates_.end(),
-                            [](const auto& a, const auto& b) { return a.logit < b.logit; })
-        ->id;
-  }
+  const float best = find_peaks(logits);
+  if (options_.temperature == 0.0f) return first_of(logits, best);
+  // What is less likely than 2^-60 of the best is never drawn.
+  collect_candidates(logits, best - 42.0f * options_.temperature);
   keep_top_k();
   softmax();
   keep_top_p();
@@ -90,24 +102,54 @@ TokenId Sampler::sample(std::span<const float> logits, std::span<const TokenId> 
   return candidates_[probabilities_.size() - 1].id;
 }
 
-/// Leaves the candidates sorted, most likely first. Without top-k only those that can have
-/// probability above 2^-60 of the first are kept.
+/// The largest logit, and those of the blocks: what follows looks into few of them. Vocabularies
+/// have up to 262,144 tokens, and every token generated waits for this.
+float Sampler::find_peaks(std::span<const float> logits) {
+  peaks_.clear();
+  float best = -kLargestLogit;
+  for (std::size_t begin = 0; begin < logits.size(); begin += kBlock) {
+    const std::span<const float> block =
+        logits.subspan(begin, std::min(kBlock, logits.size() - begin));
+    peaks_.push_back(largest_of(block));
+    best = std::max(best, peaks_.back());
+  }
+  return best;
+}
+
+/// The smallest id among the best.
+TokenId Sampler::first_of(std::span<const float> logits, float best) const {
+  for (std::size_t block = 0; block < peaks_.size(); ++block) {
+    if (peaks_[block] < best) continue;
+    const std::size_t end = std::min((block + 1) * kBlock, logits.size());
+    for (std::size_t i = block * kBlock; i < end; ++i) {
+      if (usable(logits[i]) >= best) return static_cast<TokenId>(i);
+    }
+  }
+  return 0;
+}
+
+void Sampler::collect_candidates(std::span<const float> logits, float least) {
+  candidates_.clear();
+  for (std::size_t block = 0; block < peaks_.size(); ++block) {
+    if (peaks_[block] < least) continue;
+    const std::size_t end = std::min((block + 1) * kBlock, logits.size());
+    for (std::size_t i = block * kBlock; i < end; ++i) {
+      const float logit = usable(logits[i]);
+      if (logit >= least) candidates_.push_back({logit, static_cast<TokenId>(i)});
+    }
+  }
+}
+
+/// Leaves the candidates sorted, most likely first.
 void Sampler::keep_top_k() {
   const auto likelier = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
   };
-  if (options_.top_k > 0 && static_cast<std::size_t>(options_.top_k) < candidates_.size()) {
+  const auto k = static_cast<std::size_t>(options_.top_k);
+  if (k > 0 && k < candidates_.size()) {
     std::nth_element(candidates_.begin(), candidates_.begin() + options_.top_k, candidates_.end(),
                      likelier);
-    candidates_.resize(static_cast<std::size_t>(options_.top_k));
-  } else {
-    const float best =
-        std::max_element(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) {
-          return a.logit < b.logit;
-        })->logit;
-    std::erase_if(candidates_, [&](const Candidate& c) {
-      return c.logit < best - 42.0f * options_.temperature;
-    });
+    candidates_.resize(k);
   }
   std::sort(candidates_.begin(), candidates_.end(), likelier);
 }

@@ -50,6 +50,9 @@ class Sampler {
   };
   explicit Sampler(SamplerOptions options) : options_(std::move(options)) {}
   void apply_penalties(std::span<const TokenId> history);
+  float find_peaks(std::span<const float> logits);
+  TokenId first_of(std::span<const float> logits, float best) const;
+  void collect_candidates(std::span<const float> logits, float least);
   void keep_top_k();
   void softmax();
   void keep_top_p();
@@ -57,6 +60,7 @@ class Sampler {
 
   SamplerOptions options_;
   std::vector<float> adjusted_;
+  std::vector<float> peaks_;  ///< of blocks of logits
   std::vector<Candidate> candidates_;
   std::vector<double> probabilities_;
 };

@@ -9,6 +9,8 @@
 #include <map>
 #include <set>
 
+#include "base/random.h"
+
 namespace checkbit {
 namespace {
 
@@ -41,9 +43,27 @@ TEST(Sampler, GreedyTakesTheSmallestIdOfTheBest) {
   EXPECT_EQ(make(plain(0)).sample(std::vector<float>{1, 3, 3, 2}, {}, 0), 1);
 }
 
+// Against a plain scan: the best anywhere in a large vocabulary, twice, among NaN and infinities.
+TEST(Sampler, GreedyFindsTheBestInAnyBlock) {
+  Random random(5);
+  for (const std::size_t size : {1u, 15u, 511u, 512u, 513u, 5000u}) {
+    std::vector<float> logits(size);
+    for (float& x : logits)
+      x = random.next() % 16 == 0 ? kNan : static_cast<float>(random.uniform());
+    const std::size_t first = random.next() % size;
+    const std::size_t second = random.next() % size;
+    logits[first] = logits[second] = 2.0f;
+    EXPECT_EQ(make(plain(0), size).sample(logits, {}, 0),
+              static_cast<TokenId>(std::min(first, second)));
+    EXPECT_EQ(reachable(plain(0.01f), logits),
+              (std::set<TokenId>{static_cast<TokenId>(first), static_cast<TokenId>(second)}));
+  }
+}
+
 TEST(Sampler, FiltersKeepExactlyTheirTokens) {
   // Probabilities 0.5, 0.25, 0.125, 0.125.
-  const std::vector<float> logits = {std::log(0.5f), std::log(0.25f), std::log(0.125f), std::log(0.125f)};
+  const std::vector<float> logits = {std::log(0.5f), std::log(0.25f), std::log(0.125f),
+                                     std::log(0.125f)};
   SamplerOptions options = plain(1);
   EXPECT_EQ(reachable(options, logits), (std::set<TokenId>{0, 1, 2, 3}));
   options.top_k = 2;
@@ -62,12 +82,14 @@ TEST(Sampler, FiltersKeepExactlyTheirTokens) {
 }
 
 TEST(Sampler, FrequenciesFollowTheProbabilities) {
-  const std::vector<float> logits = {std::log(0.5f), std::log(0.25f), std::log(0.125f), std::log(0.125f)};
+  const std::vector<float> logits = {std::log(0.5f), std::log(0.25f), std::log(0.125f),
+                                     std::log(0.125f)};
   const double expected[] = {0.5, 0.25, 0.125, 0.125};
   Sampler sampler = make(plain(1), logits.size());
   std::map<TokenId, int> counts;
   constexpr int kDraws = 20000;
-  for (int i = 0; i < kDraws; ++i) ++counts[sampler.sample(logits, {}, static_cast<std::uint64_t>(i))];
+  for (int i = 0; i < kDraws; ++i)
+    ++counts[sampler.sample(logits, {}, static_cast<std::uint64_t>(i))];
   double chi_square = 0;
   for (TokenId id = 0; id < 4; ++id) {
     const double mean = kDraws * expected[id];
@@ -108,8 +130,10 @@ TEST(Sampler, PenaltiesCountRecentTokens) {
 }
 
 TEST(Sampler, HostileLogitsGiveATokenOfTheVocabulary) {
-  const std::vector<std::vector<float>> cases = {
-      {kNan, kNan, kNan}, {kNan, 1, kNan}, {kInfinity, kInfinity, -kInfinity}, {-kInfinity, -kInfinity, -kInfinity}};
+  const std::vector<std::vector<float>> cases = {{kNan, kNan, kNan},
+                                                 {kNan, 1, kNan},
+                                                 {kInfinity, kInfinity, -kInfinity},
+                                                 {-kInfinity, -kInfinity, -kInfinity}};
   for (const float temperature : {0.0f, 0.5f, 100.0f}) {
     for (const int top_k : {0, 2}) {
       SamplerOptions options = plain(temperature);
@@ -132,11 +156,13 @@ TEST(Sampler, OptionsOutOfRangeAreNamed) {
     return sampler.ok() ? std::string() : sampler.error().message;
   };
   EXPECT_NE(message_of([](auto& o) { o.temperature = -1; }).find("temperature"), std::string::npos);
-  EXPECT_NE(message_of([](auto& o) { o.temperature = kNan; }).find("temperature"), std::string::npos);
+  EXPECT_NE(message_of([](auto& o) { o.temperature = kNan; }).find("temperature"),
+            std::string::npos);
   EXPECT_NE(message_of([](auto& o) { o.top_k = -1; }).find("top-k"), std::string::npos);
   EXPECT_NE(message_of([](auto& o) { o.top_p = 1.5f; }).find("top-p"), std::string::npos);
   EXPECT_NE(message_of([](auto& o) { o.min_p = -0.1f; }).find("min-p"), std::string::npos);
-  EXPECT_NE(message_of([](auto& o) { o.repetition_penalty = 0; }).find("repetition"), std::string::npos);
+  EXPECT_NE(message_of([](auto& o) { o.repetition_penalty = 0; }).find("repetition"),
+            std::string::npos);
   EXPECT_NE(message_of([](auto& o) { o.logit_bias = {{8, 1.0f}}; }).find("8"), std::string::npos);
 }
 
