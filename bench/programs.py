@@ -217,10 +217,10 @@ class LlamaCpp:
 
         words = "The" + " sea" * (DEPTH_TOKENS - 3)  # each one token, and one may begin the text
         prompt = os.path.join(self.contexts, f"prompt-{DEPTH_TOKENS}.txt")
-        label = f"{self.name} {self.variant}".strip().replace(" ", "-").replace(".", "-")
-        state = os.path.join(self.contexts, f"{os.path.basename(model)}-{label}-{cache}")
-        arguments = ["-f", prompt, "-c", str(CONTEXT_TOKENS), "-ctk", cache, "-ctv", cache, "-fa", "on",
-                     "--temp", "0", "--ignore-eos"]  # fmt: skip
+        # The same for all variants: keys and values do not depend on how weights lie in memory.
+        state = os.path.join(self.contexts, f"{os.path.basename(model)}-{self.name}-{cache}-{DEPTH_TOKENS}")
+        common = ["-f", prompt, "-c", str(CONTEXT_TOKENS), "-ctk", cache, "-ctv", cache, "-fa", "on",
+                  "--temp", "0", "--ignore-eos"]  # fmt: skip
 
         def prepare():
             os.makedirs(self.contexts, exist_ok=True)
@@ -228,13 +228,14 @@ class LlamaCpp:
                 file.write(words)
             if os.path.exists(state):
                 return
-            print(f"bench_run: {label} evaluates {DEPTH_TOKENS} tokens once", file=sys.stderr, flush=True)
-            made = self.continuation(model, [*arguments, "-n", "1", "--prompt-cache", state + ".part"], read)
+            print(f"bench_run: {self.name} evaluates {DEPTH_TOKENS} tokens once, {os.path.basename(model)}, {cache} cache",
+                  file=sys.stderr, flush=True)  # fmt: skip
+            made = self.continuation(model, [*common, "-n", "1", "--prompt-cache", state + ".part"], read)
             # Threads that wait without spinning: other programs may be running, this is not measured.
-            run(Call(made.command, made.read, {"OMP_WAIT_POLICY": "passive"}), [])
+            run(Call(made.command, lambda *_: {}, {"OMP_WAIT_POLICY": "passive"}), [])
             os.replace(state + ".part", state)
 
-        arguments = [*arguments, "-n", str(GENERATED_TOKENS), "--prompt-cache", state, "--prompt-cache-ro"]
+        arguments = [*common, "-n", str(GENERATED_TOKENS), "--prompt-cache", state, "--prompt-cache-ro"]
         return self.continuation(model, arguments, read, prepare)
 
 

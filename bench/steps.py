@@ -154,10 +154,10 @@ class Journal:
         """What it gave in the run that goes on, or None."""
         return self.found.get(step.key)
 
-    def add(self, step, gave):
-        """Keeps it."""
+    def add(self, step, gave, seconds):
+        """Keeps it, and how long it took."""
         with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": step.key, "gave": gave}) + "\n")
+            file.write(json.dumps({"key": step.key, "gave": gave, "seconds": round(seconds, 1)}) + "\n")
 
 
 def write_json(path, content):
