@@ -125,7 +125,7 @@ def start(figures):
     if not rounds or goal is None:
         return None
     seconds = statistics.median(rounds)
-    return Verdict(seconds < goal, f"{seconds:.2f} s ({min(rounds):.2f}-{max(rounds):.2f})")
+    return Verdict(seconds < goal, f"{seconds:.3g} s ({min(rounds):.3g}-{max(rounds):.3g})")
 
 
 def memory(figures):

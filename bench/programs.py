@@ -45,6 +45,10 @@ class Failed(Exception):
     """A program did not do its work; the message holds its words."""
 
 
+class Cold(Failed):
+    """What was to be in the page cache was not; the measurement is to be repeated."""
+
+
 @dataclass(frozen=True)
 class Call:
     """A command to measure."""
@@ -67,7 +71,7 @@ def run(call, prefix):
         report = os.path.join(folder, "report.json")
         done = subprocess.run(
             [*prefix, sys.executable, TIMED, report, *call.command],
-            env={**os.environ, **call.environment},
+            env={**os.environ, **call.environment}, cwd=folder,  # some write logs where they run
             stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip
         if not os.path.exists(report):
@@ -78,12 +82,14 @@ def run(call, prefix):
         raise Failed(f"{call.text()}: exit status {facts['status']}: {done.stderr.strip()[-300:]}")
     try:
         return call.read(done.stdout, {**facts, "stderr": done.stderr})
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise Failed(f"{call.text()}: its output was not understood: {error!r}") from error
 
 
 def start_figures(_, facts):
-    """Wall time and peak memory of a run that ends with its first token."""
+    """Wall time and peak memory of a run that ends with its first token. The bar is for a warm page cache."""
+    if facts["read_from_disk"]:
+        raise Cold(f"{facts['read_from_disk']} pages were not in the page cache")
     return {START: facts["seconds"], PEAK: facts["peak_bytes"]}
 
 
@@ -212,7 +218,7 @@ class LlamaCpp:
         """Generation at the end of a long context, which is evaluated once and then read from a file."""
 
         def read(_, facts):
-            spent = re.search(r"(?<!prompt )eval time =\s*([\d.]+) ms /\s*(\d+) runs", facts["stderr"])
+            spent = re.search(r"(?<!prompt )eval time =\s*([\d.]+) ms /\s*(\d+) (runs|tokens)", facts["stderr"])
             return {DEEP[cache]: 1000 * int(spent[2]) / float(spent[1])}
 
         words = "The" + " sea" * (DEPTH_TOKENS - 3)  # each one token, and one may begin the text

@@ -11,6 +11,7 @@ OURS = "Checkbit"
 AVX2 = ", AVX2"  # ends the label of a program held to it
 MEASURES = ("speed", "start", "avx2", "depth", "profile", "short")
 DEFAULT_MEASURES = MEASURES[:-1]
+MORE_STARTS = 2  # rounds: they are short, and what fresh memory costs varies
 # Seconds that a call takes with a gigabyte of weights, about; only for the time left.
 PACE = {"speed": 22, "start": 1, "avx2": 12, "depth": 12, "profile": 25, "short": 10}
 PACE_OF_OURS = {"depth": 140}  # it evaluates the context in every process
@@ -47,7 +48,7 @@ def home():
 def model_path(name):
     """A path as it is, or a pulled model."""
     if os.path.exists(name):
-        return name
+        return os.path.abspath(name)
     path = os.path.join(home(), "models", name + ".gguf")
     if not os.path.exists(path):
         raise SystemExit(f"bench_run: {path} is not there: checkbit pull {name}")
@@ -95,7 +96,7 @@ def plan(options, taking_part):
         for measure in options.measures:
             if measure == "depth" and options.depth_models and short_name(model) not in options.depth_models:
                 continue
-            for number in range(options.rounds):
+            for number in range(options.rounds + (MORE_STARTS if measure == "start" else 0)):
                 for label, program in taking_part[measure].items():
                     if not takes_part(measure, label, number, options.rounds):
                         continue

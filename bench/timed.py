@@ -1,7 +1,7 @@
 """Runs a command and writes what it took: timed.py REPORT COMMAND...
 
-REPORT gets one JSON object: wall seconds, peak resident bytes (of the largest process) and exit
-status. A program of its own, so that what stands before a measured command (--prefix) and the size
+REPORT gets one JSON object: wall seconds, peak resident bytes (of the largest process), page faults
+that had to read from a disk, and exit status. A program of its own, so that what stands before a measured command (--prefix) and the size
 of the measuring script do not count.
 """
 
@@ -21,7 +21,7 @@ def main():
     facts = {
         "seconds": seconds,
         "peak_bytes": usage.ru_maxrss * 1024,
-        "interruptions": usage.ru_nivcsw,
+        "read_from_disk": usage.ru_majflt,
         "status": os.waitstatus_to_exitcode(status),
     }
     with open(report, "w", encoding="utf-8") as file:
