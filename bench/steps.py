@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import programs
 
 OURS = "Checkbit"
-AVX2 = ", AVX2"  # ends the label of a program held to it
+AVX2, VNNI = ", AVX2", ", AVX-512 VNNI"  # end the label of a program held to it
 MEASURES = ("speed", "start", "avx2", "depth", "profile", "short")
 DEFAULT_MEASURES = MEASURES[:-1]
 MORE_STARTS = 2  # rounds: they are short, and what fresh memory costs varies
@@ -60,6 +60,12 @@ def short_name(model):
     return os.path.basename(model).removesuffix(".gguf")
 
 
+def has_amx():
+    """Whether the processor multiplies tiles of 8-bit numbers."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        return "amx_int8" in file.read()
+
+
 def sides(options):
     """Programs that take part in each measure, by label, and the labels of peers."""
     ours = programs.Checkbit(options.checkbit, options.threads)
@@ -71,7 +77,8 @@ def sides(options):
     if options.peer_avx2:
         avx2[OURS + AVX2] = programs.Checkbit(options.checkbit, options.threads, "avx2")
         avx2["llama.cpp" + AVX2] = programs.llama_cpp(options.peer_avx2, *shared)[0]
-    found = {"speed": both, "start": both, "depth": both, "short": both, "avx2": avx2, "profile": {OURS: ours}}
+    amx = {OURS + VNNI: programs.Checkbit(options.checkbit, options.threads, "avx512_vnni")} if has_amx() else {}
+    found = {"speed": both | amx, "start": both, "depth": both, "short": both, "avx2": avx2, "profile": {OURS: ours}}
     return found, tuple(label_of(peer) for peer in peers)
 
 
