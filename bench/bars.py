@@ -79,16 +79,21 @@ class Verdict:
     ratio: str = ""  # with its spread
 
 
+def spread(rounds, form):
+    """The median in a form such as "{:.2f}", in brackets the smallest and the largest where there are several."""
+    middle = form.format(statistics.median(rounds))
+    return middle if len(rounds) < 2 else f"{middle} ({form.format(min(rounds))}-{form.format(max(rounds))})"
+
+
 def words_of(ratio):
     """A ratio with its spread."""
-    return f"{ratio.median:.2f} ({min(ratio.rounds):.2f}-{max(ratio.rounds):.2f}) of {ratio.what}"
+    return f"{spread(ratio.rounds, '{:.2f}')} of {ratio.what}"
 
 
 def rate(figures, name, label=OURS):
     """Tokens per second with the spread."""
     rounds = figures.values[label, name]
-    words = f"{statistics.median(rounds):,.0f}"
-    return f"{words} ({min(rounds):,.0f}-{max(rounds):,.0f}) tokens/s" if len(rounds) > 1 else f"{words} tokens/s"
+    return f"{spread(rounds, '{:,.0f}' if min(rounds) >= 100 else '{:.1f}')} tokens/s"
 
 
 def generation(figures):
@@ -100,7 +105,7 @@ def generation(figures):
     holds = share >= BANDWIDTH_GOAL and ratio.median > 1
     if figures.model == SMALLEST:
         holds = holds or ratio.median >= SMALLEST_RATIO_GOAL
-    words = f"{share:.0%} ({min(shares):.0%}-{max(shares):.0%}) of the bandwidth, {rate(figures, GENERATION)}"
+    words = f"{spread(shares, '{:.0%}')} of the bandwidth, {rate(figures, GENERATION)}"
     return Verdict(holds, words, words_of(ratio))
 
 
@@ -131,8 +136,7 @@ def start(figures):
     rounds, goal = figures.values.get((OURS, START)), START_GOALS.get(figures.model)
     if not rounds or goal is None:
         return None
-    seconds = statistics.median(rounds)
-    return Verdict(seconds < goal, f"{seconds:.3g} s ({min(rounds):.3g}-{max(rounds):.3g})")
+    return Verdict(statistics.median(rounds) < goal, f"{spread(rounds, '{:.3g}')} s")
 
 
 def memory(figures):

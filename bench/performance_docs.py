@@ -101,12 +101,13 @@ def bars_lines(results):
     yield ""
     order = list(dict.fromkeys(bar["bar"] for bar in results.bars))
     found = sorted(results.bars, key=lambda bar: order.index(bar["bar"]))
-    rows = [
-        (bar["bar"], bar["model"], bar["goal"], bar["found"], bar["ratio"],
-         "holds" if bar["holds"] else "**missed**")
-        for bar in found
-    ]  # fmt: skip
-    yield from table(("bar", "model", "goal", "Checkbit", "ratio", ""), rows)
+    rows, before = [], None
+    for bar in found:  # what repeats stands once
+        named = (bar["bar"], bar["goal"]) if bar["bar"] != before else ("", "")
+        held = "holds" if bar["holds"] else "**missed**"
+        rows.append((*named, bar["model"], bar["found"], bar["ratio"], held))
+        before = bar["bar"]
+    yield from table(("bar", "goal", "model", "Checkbit", "ratio", ""), rows)
     yield ""
     if AMX_BAR not in order:
         yield f"Not measured: {AMX_BAR}, for want of a processor that has it."

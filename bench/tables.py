@@ -40,7 +40,9 @@ def table_rows(figures):
 
 
 def print_rows(title, rows):
-    """In columns, figures to the right."""
+    """In columns, figures to the right; nothing without a row below the head."""
+    if len(rows) < 2:
+        return
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     print(f"\n{title}")
     for row in rows:
