@@ -173,6 +173,7 @@ class LlamaCpp:
     variant: str = ""
     bench_flags: tuple = ()
     flags: tuple = ()  # of the program that continues a text
+    flash: bool = True  # flash attention at depth, where an 8-bit cache needs it
 
     def tool(self, program):
         """Path of one of its programs; empty when it was not built."""
@@ -216,6 +217,8 @@ class LlamaCpp:
 
     def depth(self, model, cache):
         """Generation at the end of a long context, which is evaluated once and then read from a file."""
+        if cache != "f16" and not self.flash:
+            return None
 
         def read(_, facts):
             spent = re.search(r"(?<!prompt )eval time =\s*([\d.]+) ms /\s*(\d+) (runs|tokens)", facts["stderr"])
@@ -223,10 +226,11 @@ class LlamaCpp:
 
         words = "The" + " sea" * (DEPTH_TOKENS - 3)  # each one token, and one may begin the text
         prompt = os.path.join(self.contexts, f"prompt-{DEPTH_TOKENS}.txt")
-        # The same for all variants: keys and values do not depend on how weights lie in memory.
-        state = os.path.join(self.contexts, f"{os.path.basename(model)}-{self.name}-{cache}-{DEPTH_TOKENS}")
-        common = ["-f", prompt, "-c", str(CONTEXT_TOKENS), "-ctk", cache, "-ctv", cache, "-fa", "on",
-                  "--temp", "0", "--ignore-eos"]  # fmt: skip
+        # Does not depend on how weights lie in memory.
+        kind = cache if self.flash else cache + "-plain"
+        state = os.path.join(self.contexts, f"{os.path.basename(model)}-{self.name}-{kind}-{DEPTH_TOKENS}")
+        common = ["-f", prompt, "-c", str(CONTEXT_TOKENS), "-ctk", cache, "-ctv", cache, "-fa",
+                  "on" if self.flash else "off", "--temp", "0", "--ignore-eos"]  # fmt: skip
 
         def prepare():
             os.makedirs(self.contexts, exist_ok=True)
@@ -245,10 +249,12 @@ class LlamaCpp:
         return self.continuation(model, arguments, read, prepare)
 
 
-def llama_cpp(folder, threads, contexts):
+def llama_cpp(folder, threads, contexts, flash=True):
     """llama.cpp as tools/peer builds it."""
     flags = ("-no-cnv", "--no-warmup", "--perf")
-    return [LlamaCpp("llama.cpp", folder, threads, "llama-completion", contexts, flags=flags)]
+    variant = "" if flash else "no flash attention"
+    common = ("llama.cpp", folder, threads, "llama-completion", contexts, variant)
+    return [LlamaCpp(*common, flags=flags, flash=flash)]
 
 
 def ik_llama_cpp(folder, threads, contexts):

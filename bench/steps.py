@@ -13,7 +13,7 @@ MEASURES = ("speed", "start", "avx2", "depth", "profile", "short")
 DEFAULT_MEASURES = MEASURES[:-1]
 MORE_STARTS = 2  # rounds: they are short, and what fresh memory costs varies
 # Seconds that a call takes with a gigabyte of weights, about; only for the time left.
-PACE = {"speed": 22, "start": 1, "avx2": 12, "depth": 12, "profile": 25, "short": 10}
+PACE = {"speed": 15, "start": 1, "avx2": 12, "depth": 12, "profile": 25, "short": 10}
 PACE_OF_OURS = {"depth": 140}  # it evaluates the context in every process
 
 
@@ -78,7 +78,9 @@ def sides(options):
         avx2[OURS + AVX2] = programs.Checkbit(options.checkbit, options.threads, "avx2")
         avx2["llama.cpp" + AVX2] = programs.llama_cpp(options.peer_avx2, *shared)[0]
     amx = {OURS + VNNI: programs.Checkbit(options.checkbit, options.threads, "avx512_vnni")} if has_amx() else {}
-    found = {"speed": both | amx, "start": both, "depth": both, "short": both, "avx2": avx2, "profile": {OURS: ours}}
+    plain = programs.llama_cpp(options.peer, *shared, flash=False) if options.peer else []
+    deep = both | {label_of(program): program for program in plain}
+    found = {"speed": both | amx, "start": both, "depth": deep, "short": both, "avx2": avx2, "profile": {OURS: ours}}
     return found, tuple(label_of(peer) for peer in peers)
 
 
