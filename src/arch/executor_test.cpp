@@ -13,9 +13,11 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "arch/executor.h"
 #include "base/foreign_floats.h"
+#include "base/test_stride.h"
 
 namespace checkbit {
 namespace {
@@ -42,6 +44,7 @@ struct Setting {
   std::int64_t chunk = 512;
   PackOptions pack;
   CacheType cache_type = CacheType::f16;
+  const Kernels* kernels = nullptr;  ///< none: those of `isa`
 };
 
 std::vector<float> logits_of(const std::string& model_path, const std::vector<std::int32_t>& tokens,
@@ -51,7 +54,8 @@ std::vector<float> logits_of(const std::string& model_path, const std::vector<st
   ThreadPool pool(run.threads);
   auto model = Model::load(*file, run.pack, pool);
   EXPECT_TRUE(model.ok()) << model.error().message;
-  auto executor = Executor::create(*model, kernels_for(run.isa), pool, run.chunk, run.chunk);
+  const Kernels& kernels = run.kernels != nullptr ? *run.kernels : kernels_for(run.isa);
+  auto executor = Executor::create(*model, kernels, pool, run.chunk, run.chunk);
   EXPECT_TRUE(executor.ok()) << executor.error().message;
   auto cache = KvCache::create(model->hyperparameters(), static_cast<std::int64_t>(tokens.size()),
                                run.cache_type);
@@ -67,6 +71,19 @@ std::vector<float> logits_of(const std::string& model_path, const std::vector<st
     at += n;
   }
   return all;
+}
+
+std::string hash_of(const std::vector<float>& logits) {
+  return fmt::format("{:016x}", XXH3_64bits(logits.data(), logits.size() * sizeof(float)));
+}
+
+nlohmann::json golden() {
+  std::ifstream in(std::string(CHECKBIT_SOURCE_DIR) + "/tests/data/golden_logits.json");
+  return nlohmann::json::parse(in);
+}
+
+std::string golden_hash(const std::string& model, const std::string& kind) {
+  return golden().at("hashes").at(model).at(kind).get<std::string>();
 }
 
 /// What has bits of its own, by the names of golden_logits.json.
@@ -205,20 +222,77 @@ TEST_P(TinyModel, LongContextsAreTheSameOnAnyThreads) {
 /// The bits themselves, so that a change of numerics does not go unnoticed. A change here must
 /// raise the version of docs/numerics.md.
 TEST_P(TinyModel, LogitsHaveTheGoldenHash) {
-  std::ifstream in(std::string(CHECKBIT_SOURCE_DIR) + "/tests/data/golden_logits.json");
-  const auto golden = nlohmann::json::parse(in);
   std::ifstream page(std::string(CHECKBIT_SOURCE_DIR) + "/docs/numerics.md");
   const std::string text((std::istreambuf_iterator<char>(page)), {});
-  EXPECT_NE(text.find(fmt::format("Version {}.", golden.at("numerics_version").get<int>())),
+  EXPECT_NE(text.find(fmt::format("Version {}.", golden().at("numerics_version").get<int>())),
             std::string::npos);
   const auto tokens = read_all<std::int32_t>(tiny(GetParam() + std::string(".tokens")));
   for (auto [name, run] : kinds_of_run()) {
     run.isa = *select_isa();
-    const auto logits = logits_of(tiny(GetParam() + std::string(".gguf")), tokens, run);
-    EXPECT_EQ(fmt::format("{:016x}", XXH3_64bits(logits.data(), logits.size() * sizeof(float))),
-              golden.at("hashes").at(GetParam()).at(name).get<std::string>())
+    EXPECT_EQ(hash_of(logits_of(tiny(GetParam() + std::string(".gguf")), tokens, run)),
+              golden_hash(GetParam(), name))
         << GetParam() << " " << name;
   }
+}
+
+template <class T>
+void append_reversed(std::vector<T>& to, const T* from, std::int64_t records, std::int64_t size) {
+  for (std::int64_t r = records; r-- > 0;)
+    to.insert(to.end(), from + r * size, from + (r + 1) * size);
+}
+
+/// A product that adds its groups in reverse: that of the library over records in reverse.
+template <ProductKind kKind>
+void product_in_reverse(const ProductArguments& a) {
+  constexpr PanelLayout kLayout = panel_layout(product_line(kKind).form);
+  constexpr ActivationForm kForm = activation_form(product_line(kKind).form);
+  const std::int64_t records = a.columns / kLayout.record_columns;
+  std::vector<std::uint8_t> panels;
+  for (std::int64_t panel = 0; panel < a.n_panels; ++panel) {
+    append_reversed(panels, a.panels + panel * static_cast<std::int64_t>(a.panel_bytes), records,
+                    static_cast<std::int64_t>(kLayout.record_bytes));
+  }
+  std::vector<std::int8_t> q;
+  std::vector<float> scales;
+  std::vector<std::int32_t> starts, mins;
+  for (std::int64_t token = 0; token < a.n_tokens;) {
+    const TokenBlock block = token_block(token, a.n_tokens);
+    const auto append = [&](auto& to, const auto* from, std::int64_t per_token) {
+      append_reversed(to, from + block.first * per_token, records,
+                      per_token / records * block.width);
+    };
+    append(q, a.x.q, a.columns);
+    append(scales, a.x.scales, scales_per_token(kForm, a.columns));
+    append(starts, a.x.starts, starts_per_token(kForm, a.columns));
+    if (kForm.min_step > 0) append(mins, a.x.mins, mins_per_token(kForm, a.columns));
+    token += block.width;
+  }
+  ProductArguments reversed = a;
+  reversed.panels = panels.data();
+  reversed.panel_bytes = static_cast<std::size_t>(records) * kLayout.record_bytes;
+  reversed.x = {q.data(), scales.data(), starts.data(), mins.data()};
+  kernels_for(*select_isa()).products[static_cast<int>(kKind)](reversed);
+}
+
+/// The golden hash sees the order of groups: nothing else differs here, and logits hardly do.
+TEST_P(TinyModel, AMutantThatAddsGroupsInReverseFails) {
+  const auto tokens = read_all<std::int32_t>(tiny(GetParam() + std::string(".tokens")));
+  Kernels mutant = kernels_for(*select_isa());
+#define CHECKBIT_PRODUCT(name, ...) \
+  mutant.products[static_cast<int>(ProductKind::name)] = product_in_reverse<ProductKind::name>;
+#include "kernels/products.def"
+#undef CHECKBIT_PRODUCT
+  Setting run;
+  run.isa = *select_isa();
+  const auto right = logits_of(tiny(GetParam() + std::string(".gguf")), tokens, run);
+  run.kernels = &mutant;
+  const auto wrong = logits_of(tiny(GetParam() + std::string(".gguf")), tokens, run);
+  EXPECT_EQ(hash_of(right), golden_hash(GetParam(), "int8"));
+  EXPECT_NE(hash_of(wrong), golden_hash(GetParam(), "int8"));
+  const auto [low, high] = std::ranges::minmax(right);
+  ASSERT_EQ(wrong.size(), right.size());
+  for (std::size_t i = 0; i < right.size(); ++i)
+    ASSERT_NEAR(wrong[i], right[i], 0.05f * (high - low)) << i;
 }
 
 /// A model and what runs it.
@@ -233,8 +307,23 @@ struct Engine {
         model(*Model::load(file, {}, pool)),
         executor(
             *Executor::create(model, kernels_for(*select_isa()), pool, max_batch, max_logits)) {}
-  KvCache cache(std::int64_t capacity) const {
-    return *KvCache::create(model.hyperparameters(), capacity);
+  KvCache cache(std::int64_t capacity, CacheType type = CacheType::f16) const {
+    return *KvCache::create(model.hyperparameters(), capacity, type);
+  }
+  /// Logits of all tokens, one after the other.
+  std::vector<float> logits(std::span<const BatchToken> batch) {
+    const auto view = executor.evaluate(batch);
+    EXPECT_TRUE(view.ok()) << view.error().message;
+    std::vector<float> all;
+    for (std::int64_t r = 0; view && r < view->rows; ++r)
+      all.insert(all.end(), view->row(r).begin(), view->row(r).end());
+    return all;
+  }
+  /// Of `tokens` at the end of `sequence`, in one pass.
+  std::vector<float> append(KvCache& sequence, std::span<const std::int32_t> tokens) {
+    std::vector<BatchToken> batch;
+    for (const std::int32_t token : tokens) batch.push_back({&sequence, token, true});
+    return logits(batch);
   }
 };
 
@@ -285,6 +374,122 @@ TEST_P(TinyModel, SequencesInOneBatchAreAsAlone) {
   for (std::size_t s = 0; s < kLengths.size(); ++s) {
     EXPECT_EQ(caches[s].length(), static_cast<std::int64_t>(kLengths[s]));
     EXPECT_EQ(together[s], alone[s]) << "sequence " << s;
+  }
+}
+
+/// Sixteen sequences of different texts at different positions, a token of each in every pass.
+TEST_P(TinyModel, OneOfSixteenIsAsAlone) {
+  constexpr std::size_t kSequences = 16;
+  constexpr std::size_t kPasses = 4;
+  const auto tokens = read_all<std::int32_t>(tiny(GetParam() + std::string(".tokens")));
+  Engine engine(tiny(GetParam() + std::string(".gguf")), 4 * kSequences, 4 * kSequences);
+  std::vector<std::vector<std::int32_t>> texts(kSequences);
+  for (std::size_t s = 0; s < kSequences; ++s) {
+    for (std::size_t i = 0; i < 3 * s + kPasses; ++i)
+      texts[s].push_back(tokens[(5 * i + s) % tokens.size()]);
+  }
+  for (const CacheType type : {CacheType::f16, CacheType::q8_0}) {
+    std::vector<KvCache> caches;
+    for (std::size_t s = 0; s < kSequences; ++s) {
+      caches.push_back(engine.cache(64, type));
+      if (s > 0) engine.append(caches[s], std::span(texts[s]).first(3 * s));
+    }
+    std::vector<std::vector<float>> alone(kSequences);
+    for (std::size_t s = 0; s < kSequences; ++s) {
+      KvCache fresh = engine.cache(64, type);
+      alone[s] = engine.append(fresh, texts[s]);
+    }
+    for (std::size_t pass = 0; pass < kPasses; ++pass) {
+      std::vector<BatchToken> batch;
+      for (std::size_t s = 0; s < kSequences; ++s)
+        batch.push_back({&caches[s], texts[s][3 * s + pass], true});
+      const auto together = engine.logits(batch);
+      const std::size_t row = together.size() / kSequences;
+      ASSERT_EQ(row, static_cast<std::size_t>(engine.model.hyperparameters().vocabulary));
+      for (std::size_t s = 0; s < kSequences; ++s) {
+        ASSERT_EQ(std::memcmp(together.data() + s * row, alone[s].data() + (3 * s + pass) * row,
+                              row * sizeof(float)),
+                  0)
+            << "sequence " << s << ", pass " << pass << ", " << to_string(type) << " cache";
+      }
+    }
+  }
+}
+
+/// Both branches of a fork go on as if each had been evaluated from its start, together and apart,
+/// also when what they were forked from is gone.
+TEST_P(TinyModel, BranchesOfAForkAreAsFreshSequences) {
+  const auto tokens = read_all<std::int32_t>(tiny(GetParam() + std::string(".tokens")));
+  Engine engine(tiny(GetParam() + std::string(".gguf")), 64, 64);
+  const auto begin = std::span(tokens).first(36);
+  const std::vector<std::int32_t> ends[] = {{7, 11, 13, 17, 19}, {23, 29, 31, 37, 41}};
+  for (const CacheType type : kCacheTypes) {
+    for (const std::size_t prefix : {0u, 1u, 15u, 16u, 17u, 33u, 36u}) {
+      SCOPED_TRACE(fmt::format("{} positions of an {} cache", prefix, to_string(type)));
+      const auto fresh = [&](const std::vector<std::int32_t>& end) {
+        std::vector<std::int32_t> text(begin.begin(), begin.begin() + std::ptrdiff_t(prefix));
+        text.insert(text.end(), end.begin(), end.end());
+        KvCache cache = engine.cache(64, type);
+        const auto all = engine.append(cache, text);
+        const std::size_t row = all.size() / text.size();
+        return std::vector<float>(all.begin() + std::ptrdiff_t(prefix * row), all.end());
+      };
+      std::optional<KvCache> root = engine.cache(64, type);
+      engine.append(*root, begin);
+      const auto length = static_cast<std::int64_t>(prefix);
+      KvCache first = *root->fork(length);
+      EXPECT_EQ(first.length(), length);
+      EXPECT_EQ(first.capacity(), 64);
+      EXPECT_EQ(first.type(), type);
+      EXPECT_EQ(root->length(), 36);
+      KvCache second = *first.fork(length);
+      EXPECT_EQ(engine.append(first, ends[0]), fresh(ends[0]));
+      root.reset();
+      EXPECT_EQ(engine.append(second, ends[1]), fresh(ends[1]));
+      // And in one batch, each from the other's branch.
+      KvCache third = *second.fork(length), fourth = *first.fork(length);
+      std::vector<BatchToken> batch;
+      for (const std::int32_t token : ends[0]) batch.push_back({&third, token, true});
+      for (const std::int32_t token : ends[1]) batch.push_back({&fourth, token, true});
+      auto expected = fresh(ends[0]);
+      const auto other = fresh(ends[1]);
+      expected.insert(expected.end(), other.begin(), other.end());
+      EXPECT_EQ(engine.logits(batch), expected);
+    }
+  }
+}
+
+/// More than the sequence holds is a mistake of the caller; a branch grows on its own.
+TEST(KvCache, AForkTakesNoMoreThanThereIs) {
+  Engine engine(tiny("llama-llama3.gguf"), 1, 1);
+  KvCache cache = engine.cache(17);
+  cache.extend(9);
+  EXPECT_DEATH((void)cache.fork(10), "length_");
+  EXPECT_DEATH((void)cache.fork(-1), "length");
+  KvCache branch = *cache.fork(9);
+  branch.extend(8);
+  EXPECT_EQ(cache.length(), 9);
+}
+
+/// Nothing is left behind by a run: a cache that is used again gives the hundredth answer as the
+/// first.
+TEST_P(TinyModel, TheHundredthRunIsAsTheFirst) {
+  const auto tokens = read_all<std::int32_t>(tiny(GetParam() + std::string(".tokens")));
+  Engine engine(tiny(GetParam() + std::string(".gguf")), 32, 32);
+  for (const CacheType type : {CacheType::f16, CacheType::q8_0}) {
+    KvCache cache = engine.cache(64, type);
+    const auto run = [&] {
+      cache.truncate(0);
+      auto all = engine.append(cache, std::span(tokens).first(29));
+      for (std::size_t i = 29; i < 32; ++i) {
+        const auto one = engine.append(cache, std::span(tokens).subspan(i, 1));
+        all.insert(all.end(), one.begin(), one.end());
+      }
+      return all;
+    };
+    const auto first = run();
+    for (int i = 2; i <= 100; i += test_stride())
+      ASSERT_EQ(run(), first) << "run " << i << ", " << to_string(type) << " cache";
   }
 }
 

@@ -1,5 +1,7 @@
 #include "arch/kv_cache.h"
 
+#include <cstring>
+
 namespace checkbit {
 namespace {
 /// Positions there is memory for.
@@ -30,6 +32,7 @@ Result<KvCache> KvCache::create(const Hyperparameters& h, std::int64_t capacity,
   KvCache cache;
   cache.type_ = type;
   cache.capacity_ = capacity;
+  cache.layers_ = h.layers;
   cache.heads_ = h.key_value_heads;
   cache.key_bytes_ = cache_bytes(type, h.head_size, rounded(capacity));
   cache.value_bytes_ = cache_bytes(type, h.value_size, rounded(capacity));
@@ -46,6 +49,30 @@ void KvCache::truncate(std::int64_t length) {
 void KvCache::extend(std::int64_t tokens) {
   CB_CHECK(length_ + tokens <= capacity_);
   length_ += tokens;
+}
+
+Result<KvCache> KvCache::fork(std::int64_t length) const {
+  CB_CHECK(length >= 0 && length <= length_);
+  KvCache branch;
+  branch.length_ = length;
+  branch.capacity_ = capacity_;
+  branch.layers_ = layers_;
+  branch.heads_ = heads_;
+  branch.type_ = type_;
+  branch.key_bytes_ = key_bytes_;
+  branch.value_bytes_ = value_bytes_;
+  CB_TRY(branch.data_,
+         AlignedBuffer::allocate(data_.size(), "KV cache", AlignedBuffer::Pages::small));
+  const auto filled = [&](std::int64_t bytes) {
+    return static_cast<std::size_t>(bytes / rounded(capacity_) * rounded(length));
+  };
+  for (std::int64_t layer = 0; layer < layers_; ++layer) {
+    for (std::int64_t head = 0; head < heads_; ++head) {
+      std::memcpy(branch.keys(layer, head), keys(layer, head), filled(key_bytes_));
+      std::memcpy(branch.values(layer, head), values(layer, head), filled(value_bytes_));
+    }
+  }
+  return branch;
 }
 
 void* KvCache::keys(std::int64_t layer, std::int64_t head) const {

@@ -1,6 +1,6 @@
-// Attention over every type of cache: the same bits from every instruction set, close to a softmax
-// in double over what the cache holds, and deaf to whatever stands in it outside the positions
-// attended to.
+// Attention over every type of cache: the bits of a reference written from docs/numerics.md from
+// every instruction set, close to a softmax in double over what the cache holds, and deaf to
+// whatever stands in it outside the positions attended to.
 
 #include <gtest/gtest.h>
 
@@ -71,20 +71,20 @@ StoredRow stored_row(CacheType type, std::span<const float> x) {
 struct Cache {
   CacheType type;
   std::int64_t head_size, value_size, capacity;
-  std::vector<double> keys_plain, values_plain;  ///< [capacity][size], as stored
+  std::vector<StoredRow> key_rows, value_rows;
   std::vector<std::uint8_t> keys, values;
 
   Cache(CacheType cache_type, std::int64_t head, std::int64_t value, std::int64_t positions)
       : type(cache_type), head_size(head), value_size(value), capacity(positions) {
-    keys_plain.resize(static_cast<std::size_t>(positions * head));
-    values_plain.resize(static_cast<std::size_t>(positions * value));
+    key_rows.resize(static_cast<std::size_t>(positions));
+    value_rows.resize(static_cast<std::size_t>(positions));
     keys.resize(static_cast<std::size_t>(cache_bytes(type, head, positions)));
     values.resize(static_cast<std::size_t>(cache_bytes(type, value, positions)));
   }
   /// `unit` bytes of a row (0: all) lie together, sixteen positions side by side.
-  void set(std::vector<std::uint8_t>& to, std::vector<double>& plain, std::int64_t position,
+  void set(std::vector<std::uint8_t>& to, std::vector<StoredRow>& rows, std::int64_t position,
            std::span<const float> x, std::size_t unit) {
-    const StoredRow row = stored_row(type, x);
+    const StoredRow& row = rows[static_cast<std::size_t>(position)] = stored_row(type, x);
     const std::size_t block_bytes = 16 * (row.bytes.size() + 2 * row.scales.size());
     const auto lane = static_cast<std::size_t>(position % 16);
     if (unit == 0) unit = row.bytes.size();
@@ -93,13 +93,12 @@ struct Cache {
       block[i / unit * 16 * unit + lane * unit + i % unit] = row.bytes[i];
     for (std::size_t g = 0; g < row.scales.size(); ++g)
       std::memcpy(block + 16 * row.bytes.size() + 2 * (16 * g + lane), &row.scales[g], 2);
-    std::ranges::copy(row.plain, plain.begin() + position * static_cast<std::int64_t>(x.size()));
   }
   void set_key(std::int64_t position, std::span<const float> x) {
-    set(keys, keys_plain, position, x, type == CacheType::f32 ? 4 : 2);
+    set(keys, key_rows, position, x, type == CacheType::f32 ? 4 : 2);
   }
   void set_value(std::int64_t position, std::span<const float> x) {
-    set(values, values_plain, position, x, 0);
+    set(values, value_rows, position, x, 0);
   }
 };
 
@@ -200,7 +199,7 @@ std::vector<double> reference(const Case& c, const Cache& cache,
       double s = 0;
       for (std::int64_t d = 0; d < c.head_size; ++d) {
         s += query_element(c, row_of(queries, h, c.head_size), static_cast<std::size_t>(d)) *
-             cache.keys_plain[static_cast<std::size_t>(at * c.head_size + d)];
+             cache.key_rows[static_cast<std::size_t>(at)].plain[static_cast<std::size_t>(d)];
       }
       s /= std::sqrt(static_cast<double>(c.head_size));
       p.push_back(c.softcap > 0 ? double{c.softcap} * std::tanh(s / double{c.softcap}) : s);
@@ -212,12 +211,101 @@ std::vector<double> reference(const Case& c, const Cache& cache,
       double sum = 0;
       for (std::size_t i = 0; i < p.size(); ++i) {
         sum += p[i] / total *
-               cache.values_plain[(static_cast<std::size_t>(c.first) + i) *
-                                      static_cast<std::size_t>(c.value_size) +
-                                  static_cast<std::size_t>(d)];
+               cache.value_rows[static_cast<std::size_t>(c.first) + i]
+                   .plain[static_cast<std::size_t>(d)];
       }
       out.push_back(sum);
     }
+  }
+  return out;
+}
+
+// ---- the reference to the bit, from docs/numerics.md ----
+
+/// The canonical order of sums, and mutants of it.
+enum class Order { canonical, elements_reversed, positions_reversed, blocks_reversed };
+
+std::vector<std::size_t> in_order(std::size_t n, bool reversed) {
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < n; ++i) order.push_back(reversed ? n - 1 - i : i);
+  return order;
+}
+
+/// As the cache holds it, of q8_0 without its scale.
+float element(CacheType type, const StoredRow& row, std::size_t d) {
+  if (type == CacheType::q8_0) return static_cast<std::int8_t>(row.bytes[d]);
+  return static_cast<float>(row.plain[d]);
+}
+
+float exact_score(const Case& c, std::span<const float> query, const StoredRow& key,
+                  bool reversed) {
+  float acc = 0;
+  if (c.cache_type != CacheType::q8_0) {
+    for (const std::size_t d : in_order(query.size(), reversed))
+      acc = std::fma(element(c.cache_type, key, d), query[d], acc);
+  } else {
+    for (const std::size_t group : in_order((query.size() + 31) / 32, reversed)) {
+      const std::size_t begin = 32 * group, end = std::min(begin + 32, query.size());
+      float largest = 0;
+      for (std::size_t d = begin; d < end; ++d) largest = std::max(largest, std::abs(query[d]));
+      std::int64_t sum = 0;
+      for (std::size_t d = begin; d < end; ++d) {
+        sum += static_cast<std::int64_t>(std::nearbyint(query[d] * (32767 / largest))) *
+               static_cast<std::int64_t>(element(c.cache_type, key, d));
+      }
+      acc = std::fma(static_cast<float>(sum), half_to_float(key.scales[group]) * (largest / 32767),
+                     acc);
+    }
+  }
+  return acc * (1 / std::sqrt(static_cast<float>(c.head_size)));
+}
+
+/// Sixteen lanes of probabilities, then the weighted values, of positions [begin, end).
+std::vector<float> exact_block(const Case& c, const Cache& cache, std::span<const float> e,
+                               std::size_t begin, std::size_t end, bool reversed) {
+  const auto size = static_cast<std::size_t>(c.value_size);
+  std::vector<float> sums(16 + size);
+  for (const std::size_t i : in_order(end - begin, reversed)) {
+    const float probability = e[begin + i - static_cast<std::size_t>(c.first)];
+    const StoredRow& value = cache.value_rows[begin + i];
+    sums[(begin + i) % 16] += probability;
+    for (std::size_t d = 0; d < size; ++d) {
+      const float weight = c.cache_type == CacheType::q8_0
+                               ? probability * half_to_float(value.scales[d / 32])
+                               : probability;
+      sums[16 + d] = std::fma(element(c.cache_type, value, d), weight, sums[16 + d]);
+    }
+  }
+  return sums;
+}
+
+/// All heads. Precondition: no cap.
+std::vector<float> exact(const Case& c, const Cache& cache, const std::vector<float>& queries,
+                         Order order) {
+  const auto first = static_cast<std::size_t>(c.first), last = static_cast<std::size_t>(c.last);
+  std::vector<float> out;
+  for (std::int64_t h = 0; h < c.heads; ++h) {
+    std::vector<float> e;
+    for (std::size_t p = first; p <= last; ++p) {
+      e.push_back(exact_score(c, row_of(queries, h, c.head_size), cache.key_rows[p],
+                              order == Order::elements_reversed));
+    }
+    const float peak = *std::ranges::max_element(e);
+    kernels_for(Isa::scalar).exponentials(e.data(), peak, std::ssize(e), e.data());
+    std::vector<float> totals(16 + static_cast<std::size_t>(c.value_size));
+    for (const std::size_t i :
+         in_order(last / 256 - first / 256 + 1, order == Order::blocks_reversed)) {
+      const std::size_t block = first / 256 + i;
+      const auto sums =
+          exact_block(c, cache, e, std::max(first, 256 * block),
+                      std::min(last + 1, 256 * (block + 1)), order == Order::positions_reversed);
+      for (std::size_t k = 0; k < sums.size(); ++k) totals[k] += sums[k];
+    }
+    for (std::size_t width = 8; width > 0; width /= 2) {
+      for (std::size_t lane = 0; lane < width; ++lane) totals[lane] += totals[lane + width];
+    }
+    const float inverse = 1 / totals[0];
+    for (std::size_t d = 16; d < totals.size(); ++d) out.push_back(totals[d] * inverse);
   }
   return out;
 }
@@ -233,6 +321,9 @@ void expect_right(Case c, CacheType cache_type) {
   const auto scalar = attend(Isa::scalar, c, cache, queries);
   for (std::size_t i = 0; i < expected.size(); ++i)
     ASSERT_NEAR(scalar[i], expected[i], kBound) << c << ", element " << i;
+  if (c.softcap == 0) {
+    ASSERT_EQ(first_difference(scalar, exact(c, cache, queries, Order::canonical)), -1) << c;
+  }
   for (const Isa isa : present_isas()) {
     ASSERT_EQ(kernels_for(isa).isa, isa);
     ASSERT_EQ(first_difference(attend(isa, c, cache, queries), scalar), -1)
@@ -287,6 +378,28 @@ TEST(Attention, SlidingWindows) {
 TEST(Attention, CappedScores) {
   expect_right(
       {.heads = 5, .head_size = 32, .value_size = 32, .first = 3, .last = 70, .softcap = 0.5f});
+}
+
+/// The comparison of bits can fail: each of the sums in another order gives other bits.
+TEST(Attention, AnotherOrderGivesOtherBits) {
+  for (const CacheType type : kCacheTypes) {
+    const Case c{.heads = 2,
+                 .head_size = 128,
+                 .value_size = 32,
+                 .first = 3,
+                 .last = 1000,
+                 .cache_type = type};
+    const Cache cache = make_cache(type, c.head_size, c.value_size, 1024);
+    const auto queries = random_floats(23, 256, 2);
+    for (const Order mutant :
+         {Order::elements_reversed, Order::positions_reversed, Order::blocks_reversed}) {
+      for (const Isa isa : present_isas()) {
+        EXPECT_GE(
+            first_difference(attend(isa, c, cache, queries), exact(c, cache, queries, mutant)), 0)
+            << to_string(isa) << ", " << to_string(type) << ", mutant " << static_cast<int>(mutant);
+      }
+    }
+  }
 }
 
 /// The test of garbage can fail: inside the positions it is heard.
