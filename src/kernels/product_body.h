@@ -8,10 +8,13 @@ struct Product {
   static constexpr PanelLayout kLayout = panel_layout(kForm);
   static constexpr bool kTable = product_line(kKind).table;
   static constexpr int kLargest = kTable ? 255 : (1 << kLayout.bits) - 1;
-  /// How far ahead of the weights in use the next are asked for, when each is used once. Processors
-  /// follow one stream better by themselves, and farther requests get in their way (2 KiB: a third
-  /// slower); planes and scales read at sub-groups of 16 look like several streams to them.
-  static constexpr int kAheadBytes = kForm.sub_elements == 16 ? 384 : 128;
+  /// How far ahead of the weights in use the next are asked for. Processors follow the one stream
+  /// of a single token better by themselves, and farther requests get in their way (2 KiB: a third
+  /// slower); planes and scales read at sub-groups of 16 look like several streams to them. With
+  /// several tokens a line is in use for so long that they do not run ahead at all.
+  static constexpr int ahead_bytes(int width) {
+    return width > 1 ? 2048 : kForm.sub_elements == 16 ? 384 : 128;
+  }
 };
 
 /// Slice kSlice (0..7) of a unit as bytes q, from its bit planes.
@@ -44,8 +47,9 @@ CB_INLINE U8x64 slice_values(const std::uint8_t* unit, const std::uint8_t* table
 template <class P, int kWidth, int kTokens, bool kBytes, int kHalf>
 CB_INLINE void add_half_unit(const std::uint8_t* unit, const std::uint8_t* table,
                              const std::int8_t* x, I32x16 (&sums)[kTokens]) {
-  if constexpr (kWidth == 1)
-    prefetch<P::kLayout.unit_bytes / 2>(unit + kHalf * P::kLayout.unit_bytes / 2 + P::kAheadBytes);
+  if constexpr (!kBytes)
+    prefetch<P::kLayout.unit_bytes / 2>(unit + kHalf * P::kLayout.unit_bytes / 2 +
+                                        P::ahead_bytes(kWidth));
   const U8x64 w[4] = {slice_values<P, kBytes, 4 * kHalf>(unit, table),
                       slice_values<P, kBytes, 4 * kHalf + 1>(unit, table),
                       slice_values<P, kBytes, 4 * kHalf + 2>(unit, table),
