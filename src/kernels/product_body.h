@@ -225,6 +225,7 @@ CB_NOINLINE void unpack_panel(const ProductArguments& a) {
   for (std::int64_t column = 0; column < a.columns; column += P::kLayout.record_columns) {
     const std::uint8_t* unit = record + P::kLayout.quant_offset;
     for (int u = 0; u < P::kLayout.record_columns / kUnitColumns; ++u) {
+      prefetch<P::kLayout.unit_bytes>(unit + P::ahead_bytes(8));
       u8_store(out, slice_values<P, false, 0>(unit, a.table));
       u8_store(out + 64, slice_values<P, false, 1>(unit, a.table));
       u8_store(out + 128, slice_values<P, false, 2>(unit, a.table));
@@ -274,52 +275,107 @@ void product(const ProductArguments& a) {
   }
 }
 
-/// Rounds one group to nearest even after dividing by its largest magnitude / 127; returns the
-/// scale.
-CB_INLINE float quantize_group(const QuantizeArguments& a, std::int64_t start, std::int32_t* sums) {
-  const float* x = a.x + start;
-  F32x16 peak = f32_zero();
-  for (int i = 0; i < a.form.group; i += 16) peak = f32_max(peak, f32_abs(f32_load(x + i)));
-  const float largest = f32_maximum(peak);
-  const F32x16 inverse = f32_set(largest > 0.0f ? 127.0f / largest : 0.0f);
-  for (int i = 0; i < a.form.group; i += 16) {
-    std::int8_t q[16];
-    i8_store(q, i32_round(f32_load(x + i) * inverse));
+/// Rounds a group of `columns` to nearest even after multiplying by `inverse`; four bytes go every
+/// 4 `width` bytes to `out`, sums of 16 to `sums`.
+CB_INLINE void round_group(const float* x, int columns, float inverse, int width, std::int8_t* out,
+                           std::int32_t* sums) {
+  const F32x16 factor = f32_set(inverse);
+  for (int i = 0; i < columns; i += 16) {
+    alignas(16) std::int8_t q[16];
+    i8_store(q, i32_round(f32_load(x + i) * factor));
     // Of the stored bytes: they are small also where x is not finite and the rounded value is
     // INT32_MIN.
     sums[i / 16] = i32_sum(i32_load_i8(reinterpret_cast<const std::uint8_t*>(q)));
-    std::int8_t* out = a.q + (start + i) * a.width + 4 * a.lane;
-    for (int four = 0; four < 4; ++four) std::memcpy(out + four * 4 * a.width, q + 4 * four, 4);
+    for (int four = 0; four < 4; ++four) {
+      std::memcpy(out, q + 4 * four, 4);
+      out += 4 * width;
+    }
   }
-  return largest / 127.0f;
 }
 
-void quantize_activations(const QuantizeArguments& a) {
-  constexpr int kMostSums = 16;  // of a group of 256
-  const ActivationForm& form = a.form;
-  for (std::int64_t start = 0; start < a.columns; start += form.group) {
-    std::int32_t sums[kMostSums];
-    const float scale = quantize_group(a, start, sums);
-    a.scales[start / form.group * a.width + a.lane] = scale;
-    const auto sum_of = [&](int from, int columns) {
-      std::int32_t sum = 0;
-      for (int i = from / 16; i < (from + columns) / 16; ++i) sum += sums[i];
-      return sum;
-    };
-    for (int c = 0; c < form.group; c += form.sub) {
-      a.starts[(start + c) / form.sub * a.width + a.lane] = -form.offset * sum_of(c, form.sub);
+/// Largest magnitudes of the next groups, kAtOnce at most: found before the quotients that need
+/// them, or every group would wait for the last.
+CB_INLINE void group_peaks(const float* x, int columns, int groups, float* peaks) {
+  for (int g = 0; g < groups; ++g) {
+    F32x16 peak = f32_zero();
+    for (int i = 0; i < columns; i += 16) peak = f32_max(peak, f32_abs(f32_load(x + i)));
+    peaks[g] = f32_maximum(peak);
+    x += columns;
+  }
+}
+
+/// Sums of sub-groups, and of what minimums take, from sums of 16.
+struct SumWriter {
+  [[gnu::always_inline]] explicit SumWriter(const QuantizeArguments& a)
+      : form(a.form),
+        width(a.width),
+        starts(a.starts + a.lane),
+        mins(a.mins + a.lane),
+        sums_per_sub(a.form.sub / 16),
+        subs_per_min(a.form.min_step / a.form.sub) {}
+
+  [[gnu::always_inline]] void write(const std::int32_t* sums, float scale) {
+    std::int32_t sub_sums[16];
+    int n_subs = 0;
+    for (int i = 0; i < form.group / 16; i += sums_per_sub) {
+      std::int32_t sum = sums[i];
+      for (int k = 1; k < sums_per_sub; ++k) sum += sums[i + k];
+      sub_sums[n_subs++] = sum;
+      *starts = -form.offset * sum;
+      starts += width;
     }
-    if (form.mins == ActivationForm::Mins::none) continue;
-    for (int c = 0; c < form.group; c += form.min_step) {
-      std::int32_t& out = a.mins[(start + c) / form.min_step * a.width + a.lane];
-      if (form.mins == ActivationForm::Mins::sums) {
-        out = std::bit_cast<std::int32_t>(static_cast<float>(sum_of(c, form.min_step)) * scale);
-      } else {
-        const std::int32_t high = form.sums_per_min == 2 ? sum_of(c + form.sub, form.sub) : 0;
-        out =
-            static_cast<std::int32_t>(static_cast<std::uint32_t>(high) << 16 |
-                                      (static_cast<std::uint32_t>(sum_of(c, form.sub)) & 0xffffu));
-      }
+    if (form.mins == ActivationForm::Mins::none) return;
+    for (int i = 0; i < n_subs; i += subs_per_min) {
+      *mins = form.mins == ActivationForm::Mins::sums ? scaled_sum(sub_sums + i, scale)
+                                                      : pair_of(sub_sums + i);
+      mins += width;
+    }
+  }
+
+ private:
+  [[gnu::always_inline]] std::int32_t scaled_sum(const std::int32_t* sub_sums, float scale) const {
+    std::int32_t sum = sub_sums[0];
+    for (int k = 1; k < subs_per_min; ++k) sum += sub_sums[k];
+    return std::bit_cast<std::int32_t>(static_cast<float>(sum) * scale);
+  }
+  [[gnu::always_inline]] std::int32_t pair_of(const std::int32_t* sub_sums) const {
+    const auto low = static_cast<std::uint32_t>(sub_sums[0]) & 0xffffu;
+    const auto high = static_cast<std::uint32_t>(form.sums_per_min == 2 ? sub_sums[1] : 0);
+    return static_cast<std::int32_t>(high << 16 | low);
+  }
+
+  const ActivationForm form;  // copies: bytes are written beside, which could be anything's
+  const int width;
+  std::int32_t* starts;
+  std::int32_t* mins;
+  const int sums_per_sub;
+  const int subs_per_min;
+};
+
+void quantize_activations(const QuantizeArguments& a) {
+  constexpr int kAtOnce = 16;
+  const int group = a.form.group;
+  const int width = a.width;
+  SumWriter writer(a);
+  const float* x = a.x;
+  float* scales = a.scales + a.lane;
+  std::int8_t* q = a.q + 4 * a.lane;
+  for (std::int64_t left = a.columns / group; left > 0; left -= kAtOnce) {
+    const int groups = left < kAtOnce ? static_cast<int>(left) : kAtOnce;
+    float peaks[kAtOnce] = {};
+    float inverses[kAtOnce];
+    group_peaks(x, group, groups, peaks);
+    CB_UNROLL
+    for (int g = 0; g < kAtOnce; ++g) inverses[g] = peaks[g] > 0.0f ? 127.0f / peaks[g] : 0.0f;
+    for (int g = 0; g < groups; ++g) {
+      std::int32_t sums[16];
+      round_group(x, group, inverses[g], width, q, sums);
+      const float scale = peaks[g] / 127.0f;
+      *scales = scale;
+      scales += width;
+      writer.write(sums, scale);
+      x += group;
+      q += static_cast<std::int64_t>(group) * width;
     }
   }
 }
