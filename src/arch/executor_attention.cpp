@@ -110,7 +110,7 @@ void Executor::attention(const Step& step, std::int64_t layer) {
   const auto items = static_cast<std::int64_t>(attention_groups_.size()) * h.key_value_heads;
   if (items < 2 * pool_->size() && pool_->size() > 1 && worth_splitting(step, layer))
     return attend_split(step, layer);
-  pool_->for_shares(items, [&](std::int64_t begin, std::int64_t end, int thread) {
+  const auto attend = [&](std::int64_t begin, std::int64_t end, int thread) {
     std::array<AttentionRow, kAttentionRows> rows;
     for (std::int64_t i = begin; i < end; ++i) {
       // Later tokens attend to more positions: one from the front, one from the back, so that
@@ -121,7 +121,8 @@ void Executor::attention(const Step& step, std::int64_t layer) {
       kernels_->attend(
           attention_arguments(step, layer, group, item % h.key_value_heads, thread, rows));
     }
-  });
+  };
+  pool_->for_shares(items, attend, 1);
 }
 
 /// Whether some item is so long that its blocks are worth another barrier.

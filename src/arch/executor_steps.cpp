@@ -117,9 +117,13 @@ void Executor::run_linears(std::span<const Step> steps, std::int64_t layer) {
   next_read_ += static_cast<std::size_t>(pool_->size());
   const bool ahead = n_tokens_ <= kMostTokens && next_read_ < reads_.size();
   pool_->expect(ahead ? reads_.data() + next_read_ : nullptr);
-  pool_->for_shares(panels, [&](std::int64_t begin, std::int64_t end, int thread) {
-    multiply_range(steps, layer, sets, begin, end, thread);
-  });
+  const bool one_by_one = n_tokens_ > kMostTokens;  // a panel takes long for many tokens
+  pool_->for_shares(
+      panels,
+      [&](std::int64_t begin, std::int64_t end, int thread) {
+        multiply_range(steps, layer, sets, begin, end, thread);
+      },
+      one_by_one ? 1 : 0);
 }
 
 /// Panels [begin, end) of the steps' matrices laid end to end.

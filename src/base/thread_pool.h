@@ -88,14 +88,14 @@ class ThreadPool {
 
   /// f(begin, end, thread) over [0, n): each thread has one long range, three quarters of its
   /// share, and takes small pieces of the rest as it comes free, so that a thread whose processor
-  /// is busy elsewhere holds nobody up.
+  /// is busy elsewhere holds nobody up. `piece`: smaller ones, where each takes long.
   template <class F>
-  void for_shares(std::int64_t n, F&& f) {
+  void for_shares(std::int64_t n, F&& f, std::int64_t piece = 0) {
     if (n_threads_ == 1 || n <= 1) {
       if (n > 0) f(std::int64_t{0}, n, 0);
       return;
     }
-    const std::int64_t piece = dealing(n, n_threads_).piece;
+    if (piece == 0) piece = dealing(n, n_threads_).piece;
     std::atomic<std::int64_t> next{dealing(n, n_threads_).dealt};
     run([&](int thread, int threads) {
       const std::int64_t begin = share_begin(n, thread, threads);
