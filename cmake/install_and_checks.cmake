@@ -23,4 +23,16 @@ if(CHECKBIT_TESTS)
     add_test(NAME tree_${check}
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/check_${check}.py)
   endforeach()
+
+  # Processors without AVX2, and without AVX-512: no instruction of theirs runs, and the answers stay.
+  find_program(CHECKBIT_QEMU_X86_64 qemu-x86_64)
+  if(CHECKBIT_QEMU_X86_64 AND CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64" AND NOT CHECKBIT_SANITIZE)
+    foreach(processor qemu64 Haswell)
+      add_test(NAME golden_answers_on_${processor}
+               COMMAND ${CHECKBIT_QEMU_X86_64} -cpu ${processor} $<TARGET_FILE:arch_test>
+                       --gtest_filter=*LogitsHaveTheGoldenHash*)
+      set_tests_properties(golden_answers_on_${processor} PROPERTIES LABELS arch TIMEOUT 900
+        PASS_REGULAR_EXPRESSION "PASSED  . [1-9][0-9]* tests" FAIL_REGULAR_EXPRESSION "FAILED|SKIPPED")
+    endforeach()
+  endif()
 endif()

@@ -1,7 +1,12 @@
 #include "arch/model.h"
 
+#include <sys/mman.h>
+#include <sys/resource.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <unordered_map>
 
 #include "base/float_environment.h"
@@ -95,11 +100,19 @@ Result<Model> Model::load(const ModelFile& file, const PackOptions& options, Thr
   auto weights = AlignedBuffer::allocate(total, "weights");
   if (!weights) return named(weights.error());
   model.weights_ = std::move(*weights);
+  for (const Placed& p : *placed) {
+    if (!p.is_matrix()) continue;
+    if (auto added = model.add_matrix(file, p); !added) return named(added.error());
+  }
+  model.place_pages(pool);
   std::ranges::sort(*placed, {}, [](const Placed& p) { return p.tensor; });
   std::uint64_t done = 0;
   for (const Placed& p : *placed) {
-    std::uint8_t* place = p.packed_bytes > 0 ? model.weights_.data() + p.offset : nullptr;
-    if (auto added = model.add_tensor(file, p, pool, place); !added) return named(added.error());
+    if (p.is_matrix()) {
+      model.matrices_[model.index(p.role, p.layer)]->pack(pool);
+    } else if (auto added = model.add_vector(p); !added) {
+      return named(added.error());
+    }
     done += p.tensor->info.size_bytes;
     if (progress) progress(done, file.size_bytes());
   }
@@ -122,35 +135,52 @@ Result<std::vector<Model::Placed>> Model::place_tensors(const ModelFile& file) c
     }
     const auto [role, layer] = place->second;
     CB_TRY_STATUS(check_shape(tensor, role_info(role), config_.hyperparameters));
-    const bool matrix = role_info(role).rows != Dimension::one;
-    placed.push_back(
-        {&tensor, role, layer, matrix ? PackedMatrix::packed_bytes_for(tensor, options_) : 0, 0});
+    placed.push_back({&tensor, role, layer, 0, 0});
+    if (placed.back().is_matrix())
+      placed.back().packed_bytes = PackedMatrix::packed_bytes_for(tensor, options_);
   }
   std::ranges::sort(placed, {}, [&](const Placed& p) { return index(p.role, p.layer); });
   return placed;
 }
 
-Status Model::add_tensor(const ModelFile& file, const Placed& placed, ThreadPool& pool,
-                         std::uint8_t* place) {
+Status Model::add_matrix(const ModelFile& file, const Placed& placed) {
   const ModelTensor& tensor = *placed.tensor;
-  const std::size_t at = index(placed.role, placed.layer);
-  if (role_info(placed.role).rows != Dimension::one) {
-    const MappedFile* part = &file.parts()[tensor.part];
-    const TensorSource source = {
-        .drop = [part](std::span<const std::uint8_t> bytes) { part->drop_pages(bytes); },
-        .copy = [part](std::span<const std::uint8_t> bytes,
-                       std::uint8_t* out) { return part->copy(bytes, out); },
-    };
-    CB_TRY(PackedMatrix matrix, PackedMatrix::create(tensor, options_, pool, source, place));
-    matrices_[at] = std::make_unique<PackedMatrix>(std::move(matrix));
-    return {};
-  }
+  const MappedFile* part = &file.parts()[tensor.part];
+  const TensorSource source = {
+      .drop = [part](std::span<const std::uint8_t> bytes) { part->drop_pages(bytes); },
+      .copy = [part](std::span<const std::uint8_t> bytes,
+                     std::uint8_t* out) { return part->copy(bytes, out); },
+  };
+  std::uint8_t* place = placed.packed_bytes > 0 ? weights_.data() + placed.offset : nullptr;
+  CB_TRY(PackedMatrix matrix, PackedMatrix::prepare(tensor, options_, source, place));
+  matrices_[index(placed.role, placed.layer)] = std::make_unique<PackedMatrix>(std::move(matrix));
+  return {};
+}
+
+/// Where there are several nodes, each page is written first by a thread that will read it: the
+/// system takes it from the memory next to that thread. On one node packing touches them first.
+void Model::place_pages(ThreadPool& pool) {
+  if (pool.placement().nodes < 2) return;
+  constexpr std::size_t kPageBytes = 4096;
+  const std::vector<ReadStretch> stretches = read_stretches(*this, pool.size());
+  pool.run([&](int thread, int) {
+    for (const ReadStretch& stretch : stretches) {
+      if (stretch.thread != thread) continue;
+      const auto begin = static_cast<std::size_t>(stretch.bytes.data() - weights_.data());
+      volatile std::uint8_t* data = weights_.data() + begin;
+      for (std::size_t at = 0; at < stretch.bytes.size(); at += kPageBytes) data[at] = 0;
+    }
+  });
+}
+
+Status Model::add_vector(const Placed& placed) {
+  const ModelTensor& tensor = *placed.tensor;
   const Format& format = *tensor.info.format;
   if (format.decode == nullptr) {
     return fail(ErrorKind::unsupported, "tensor {}: type {} cannot be read as weights",
                 tensor.info.name, format.name);
   }
-  std::vector<float>& values = vectors_[at];
+  std::vector<float>& values = vectors_[index(placed.role, placed.layer)];
   values.resize(tensor.info.columns());
   format.decode(tensor.bytes.data(),
                 values.size() / static_cast<std::size_t>(format.block_elements), values.data());
@@ -191,13 +221,51 @@ std::uint64_t Model::packed_bytes() const {
   return bytes;
 }
 
-std::vector<std::string> Model::slow_paths() const {
-  std::vector<std::string> slow;
+std::vector<const PackedMatrix*> Model::matrices() const {
+  std::vector<const PackedMatrix*> all;
   for (const auto& m : matrices_) {
-    if (m == nullptr || m->path() == "integer" || m->format().unpack == nullptr) continue;
-    slow.push_back(fmt::format("{} ({}): {}", m->name(), m->format().name, m->path()));
+    if (m != nullptr) all.push_back(m.get());
   }
-  return slow;
+  return all;
+}
+
+Status Model::lock_weights() const {
+  if (mlock(weights_.data(), weights_.size()) == 0) return {};
+  const int reason = errno;
+  rlimit limit{};
+  getrlimit(RLIMIT_MEMLOCK, &limit);
+  return fail(ErrorKind::memory,
+              "{} bytes of weights could not be locked in memory, {} are allowed: {}",
+              weights_.size(), limit.rlim_cur, std::strerror(reason));
+}
+
+std::vector<ReadStretch> read_stretches(const Model& model, int threads) {
+  std::vector<ReadStretch> stretches;
+  const auto add = [&](std::span<const Step> steps, std::int64_t layer) {
+    std::vector<const PackedMatrix*> group;
+    std::int64_t panels = 0;
+    for (const Step& step : steps) {
+      const PackedMatrix* matrix = model.matrix(step.weight, layer);
+      if (matrix == nullptr) return;  // an incomplete model is refused later
+      group.push_back(matrix);
+      panels += matrix->panels();
+    }
+    std::int64_t first = 0;  // of the matrix, among the panels of the group
+    for (const PackedMatrix* matrix : group) {
+      const auto reader = [&](std::int64_t panel) {
+        return ThreadPool::reader_of(first + panel, panels, threads);
+      };
+      for (std::int64_t begin = 0, end = 0; begin < matrix->panels(); begin = end) {
+        while (end < matrix->panels() && reader(end) == reader(begin)) ++end;
+        const auto from = matrix->packed_from(begin);
+        const std::size_t after = matrix->packed_from(end).size();
+        if (!from.empty()) stretches.push_back({from.first(from.size() - after), reader(begin)});
+      }
+      first += matrix->panels();
+    }
+  };
+  for_linear_groups(model.architecture(), model.hyperparameters().layers, add);
+  return stretches;
 }
 
 }  // namespace checkbit

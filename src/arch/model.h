@@ -38,9 +38,15 @@ class Model {
   const float* vector(Role role, std::int64_t layer = 0) const;
 
   std::uint64_t packed_bytes() const;
-  /// Matrices that do not run on their own integer kernel: "blk.0.ffn_down.weight (IQ2_XS):
-  /// widened".
-  std::vector<std::string> slow_paths() const;
+  /// The stretch of memory that all packed matrices lie in.
+  std::span<const std::uint8_t> packed_weights() const {
+    return {weights_.data(), weights_.size()};
+  }
+  /// Every matrix once, layer by layer.
+  std::vector<const PackedMatrix*> matrices() const;
+  /// Keeps the packed weights in memory. Errors: memory, when the system refuses (it allows
+  /// `ulimit -l` bytes); the model works on all the same.
+  Status lock_weights() const;
 
  private:
   std::size_t index(Role role, std::int64_t layer) const;
@@ -50,10 +56,12 @@ class Model {
     std::int64_t layer;
     std::uint64_t packed_bytes;
     std::uint64_t offset;  ///< in weights_
+    bool is_matrix() const { return role_info(role).rows != Dimension::one; }
   };
   Result<std::vector<Placed>> place_tensors(const ModelFile& file) const;
-  Status add_tensor(const ModelFile& file, const Placed& placed, ThreadPool& pool,
-                    std::uint8_t* place);
+  Status add_matrix(const ModelFile& file, const Placed& placed);
+  Status add_vector(const Placed& placed);
+  void place_pages(ThreadPool& pool);
   Status check_complete() const;
 
   ModelConfig config_;
@@ -63,5 +71,14 @@ class Model {
       matrices_;                             ///< [layers + 1][roles]; the last row is not per layer
   std::vector<std::vector<float>> vectors_;  ///< the same
 };
+
+/// Packed bytes that one thread reads when a group of linear steps is dealt over a pool.
+struct ReadStretch {
+  std::span<const std::uint8_t> bytes;
+  int thread;
+};
+/// Of all groups in the order of evaluation, for a pool of `threads` (ThreadPool::reader_of): long
+/// shares as they will be read; what goes to whoever comes is spread evenly.
+std::vector<ReadStretch> read_stretches(const Model& model, int threads);
 
 }  // namespace checkbit

@@ -9,6 +9,7 @@
 #include <ostream>
 
 #include "base/atomic_file.h"
+#include "base/resident_memory.h"
 #include "cli/command.h"
 #include "cli/engine_flags.h"
 #include "cli/profile_table.h"
@@ -80,27 +81,34 @@ Status run(const Arguments& arguments, Console& console) {
     CB_TRY_STATUS(write_file_atomically(
         arguments.text("--trace"), profiles->generation.trace(model_name(session.file().path()))));
   }
-  nlohmann::ordered_json extra = {{"model", model_name(session.file().path())},
-                                  {"threads", session.pool().size()},
-                                  {"isa", to_string(session.isa())},
-                                  {"kv_cache", to_string(session.cache_type())},
-                                  {"bytes_per_token", bytes_per_token(session, plan.depth_tokens)},
-                                  {"products_per_token", products_per_token(session.model())}};
+  nlohmann::ordered_json extra = {
+      {"model", model_name(session.file().path())},
+      {"threads", session.pool().size()},
+      {"isa", to_string(session.isa())},
+      {"pinned_threads", session.pool().pinned()},
+      {"kv_cache", to_string(session.cache_type())},
+      {"kernels", kernels_json(session.model())},
+      {"large_page_bytes", large_page_bytes(session.model().packed_weights())},
+      {"bytes_per_token", bytes_per_token(session, plan.depth_tokens)},
+      {"products_per_token", products_per_token(session.model())}};
   const SpeedLimits limits = {.bandwidth = value_of(records, "read_bandwidth"),
                               .integer_peak = value_of(records, "integer_peak")};
   if (arguments.has("--json")) {
     if (profiles) {
       extra["profile"] = {{"prompt", profile_json(profiles->prompt)},
                           {"generation", profile_json(profiles->generation)}};
+      extra["layers"] = {{"prompt", layers_json(profiles->prompt)},
+                         {"generation", layers_json(profiles->generation)}};
     }
     console.out << render_json(records, describe_environment(), extra);
     return {};
   }
   console.out << fmt::format(
-      "{}  {} threads, {}, {} cache, {} prompt tokens, {} generated{}\n\n",
+      "{}  {} threads{}, {}, {} cache, {} prompt tokens, {} generated{}\n\n",
       console.out_terminal.style(Style::bold, model_name(session.file().path())),
-      session.pool().size(), to_string(session.isa()), to_string(session.cache_type()),
-      plan.prompt_tokens, plan.generated_tokens,
+      session.pool().size(), session.pool().pinned() > 0 ? " pinned to cores" : "",
+      to_string(session.isa()), to_string(session.cache_type()), plan.prompt_tokens,
+      plan.generated_tokens,
       plan.depth_tokens > 0 ? fmt::format(", from {} tokens of context", plan.depth_tokens) : "");
   console.out << render_table(records,
                               {.width = static_cast<std::size_t>(console.out_terminal.width),
@@ -108,7 +116,10 @@ Status run(const Arguments& arguments, Console& console) {
   if (!arguments.has("--profile")) return {};
   if (plan.prompt_tokens > 0)
     console.out << profile_table("Prompt", profiles->prompt, plan.prompt_tokens, limits);
-  console.out << profile_table("Generation", profiles->generation, plan.generated_tokens, limits);
+  console.out << profile_table("Generation", profiles->generation, plan.generated_tokens, limits)
+              << layer_table(profiles->prompt, plan.prompt_tokens, profiles->generation,
+                             plan.generated_tokens, limits)
+              << kernel_table(session);
   return {};
 }
 
@@ -163,7 +174,8 @@ const Command bench_command = {
           .help = "runs that count",
           .default_value = "6",
           .minimum = 1},
-         {.name = "--profile", .help = "also print where the time of a token goes"},
+         {.name = "--profile",
+          .help = "also print where the time of a token goes, and the kernels with why"},
          {.name = "--trace",
           .kind = ValueKind::path,
           .value_name = "FILE",

@@ -78,6 +78,7 @@ void print_identity(Console& console, const ModelFile& file, const InspectedMode
   print_row(console, "bits per weight", fmt::format("{:.2f}", facts.bits_per_weight()));
   print_row(console, "context", context_line(facts));
   print_row(console, "tokenizer", facts.tokenizer);
+  print_row(console, "runs here with", facts.isa);
   for (const auto& [label, key] : {std::pair{"author", "general.author"},
                                    {"organization", "general.organization"},
                                    {"licence", "general.license"},
@@ -88,8 +89,8 @@ void print_identity(Console& console, const ModelFile& file, const InspectedMode
 
 void print_types(Console& console, const InspectedModel& facts) {
   print_heading(console, "Tensor types");
-  TextTable table{.header = {"type", "bits", "tensors", "weights", "bytes", "share"},
-                  .right = {false, true, true, true, true, true},
+  TextTable table{.header = {"type", "bits", "tensors", "weights", "bytes", "share", "kernel"},
+                  .right = {false, true, true, true, true, true, false},
                   .rows = {}};
   for (const auto& use : facts.types) {
     const double share = facts.tensor_bytes == 0 ? 0
@@ -98,7 +99,7 @@ void print_types(Console& console, const InspectedModel& facts) {
     table.rows.push_back({std::string(use.format->name),
                           fmt::format("{:.2f}", use.format->bits_per_weight()),
                           std::to_string(use.tensors), format_count(use.elements),
-                          format_bytes(use.bytes), fmt::format("{:.1f} %", share)});
+                          format_bytes(use.bytes), fmt::format("{:.1f} %", share), use.kernel});
   }
   console.out << table.render(console.out_terminal, 2);
 }
@@ -212,6 +213,12 @@ void print_json(Console& console, const ModelFile& file, const InspectedModel& f
     records.push_back(record("run_bytes", static_cast<double>(facts.memory->most_bytes), "bytes"));
     extra["context_tokens"] = facts.memory->context_tokens;
     extra["kv_cache"] = to_string(facts.memory->cache_type);
+    extra["isa"] = facts.isa;
+    auto kernels = nlohmann::ordered_json::object();
+    for (const TypeUse& use : facts.types) {
+      if (!use.kernel.empty()) kernels[std::string(use.format->name)] = use.kernel;
+    }
+    extra["kernels"] = std::move(kernels);
   }
   extra["warnings"] = facts.warnings;
   extra["metadata"] = metadata_json(

@@ -14,6 +14,12 @@ void Console::note(std::string_view text) {
   err << err_terminal.style(Style::dim, fmt::format("checkbit: {}", clean_line(text))) << "\n";
 }
 
+void Console::note_once(const std::string& text) {
+  if (std::ranges::find(said_once, text) != said_once.end()) return;
+  said_once.push_back(text);
+  note(text);
+}
+
 std::string shell_quote(const std::vector<std::string>& words) {
   std::string line;
   for (const auto& word : words) {

@@ -27,6 +27,9 @@ struct Console {
 
   /// One line of advice on `err`, unless quiet. Control characters are escaped.
   void note(std::string_view text);
+  /// The same, unless it has been said.
+  void note_once(const std::string& text);
+  std::vector<std::string> said_once;
 };
 
 /// Quotes words so that a shell gives them back unchanged.

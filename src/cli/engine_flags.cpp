@@ -7,6 +7,7 @@
 
 #include "base/machine_limits.h"
 #include "base/resident_memory.h"
+#include "cli/startup_notes.h"
 #include "file/pull.h"
 #include "report/number.h"
 
@@ -36,6 +37,14 @@ std::vector<Flag> with_engine_flags(std::vector<Flag> own) {
   flags.push_back(cache_flag("how keys and values are kept [f16, with --activations f32 as f32]"));
   flags.push_back({.name = "--no-repack",
                    .help = "compute from the mapped file: slower, less memory, the same bits"});
+  flags.push_back(
+      {.name = "--lock-memory", .help = "keep the packed weights from being swapped out"});
+  flags.push_back({.name = "--pin",
+                   .kind = ValueKind::choice,
+                   .value_name = "WHERE",
+                   .help = "cores: each thread stays on a processor of its own [cores where memory "
+                           "has several nodes, else off]",
+                   .choices = {"off", "cores"}});
   flags.push_back({.name = "--activations",
                    .kind = ValueKind::choice,
                    .value_name = "TYPE",
@@ -54,6 +63,9 @@ SessionOptions session_options(const Arguments& arguments, const Console& consol
   options.activations =
       arguments.text("--activations") == "f32" ? ActivationMode::f32 : ActivationMode::int8;
   options.cache_type = cache_type_of(arguments);
+  options.lock_memory = arguments.has("--lock-memory");
+  if (arguments.has("--pin"))
+    options.pinning = arguments.text("--pin") == "cores" ? Pinning::cores : Pinning::off;
   return options;
 }
 
@@ -79,11 +91,7 @@ Result<Session> open_session(const std::string& model, const SessionOptions& opt
   CB_TRY(const std::string path, resolve_model(model));
   note_memory_limit(path, options, console);
   CB_TRY(Session session, Session::open(path, options));
-  const std::vector<std::string> slow = session.model().slow_paths();
-  if (!slow.empty()) {
-    const std::string more = slow.size() > 1 ? fmt::format(" and {} more", slow.size() - 1) : "";
-    console.note(fmt::format("{}: not on a fast path: {}{}", path, slow.front(), more));
-  }
+  for (const std::string& note : startup_notes(session)) console.note_once(note);
   return session;
 }
 

@@ -15,11 +15,11 @@ namespace checkbit {
 Flag cache_flag(std::string_view help);
 /// What --kv-cache asks for; none when it is absent.
 std::optional<CacheType> cache_type_of(const Arguments& arguments);
-/// `own`, followed by --context, --kv-cache, --no-repack, --activations.
+/// `own`, followed by --context, --kv-cache, --no-repack, --lock-memory, --pin, --activations.
 std::vector<Flag> with_engine_flags(std::vector<Flag> own);
 /// The session options of these flags and of --threads.
 SessionOptions session_options(const Arguments& arguments, const Console& console);
-/// Opens MODEL (a path or a pulled name) and notes what is slow about it.
+/// Opens MODEL (a path or a pulled name) and notes what is slow or limited about the run.
 Result<Session> open_session(const std::string& model, const SessionOptions& options,
                              Console& console);
 

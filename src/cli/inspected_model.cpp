@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "arch/kv_cache.h"
 #include "base/resident_memory.h"
+#include "cli/startup_notes.h"
 #include "cli/terminal.h"
 #include "quantize/run_memory.h"
 #include "report/text.h"
@@ -18,8 +20,6 @@
 
 namespace checkbit {
 namespace {
-
-constexpr std::size_t kNamesInWarning = 3;
 
 std::vector<TypeUse> count_types(const ModelFile& file) {
   std::map<const Format*, TypeUse> uses;
@@ -36,15 +36,6 @@ std::vector<TypeUse> count_types(const ModelFile& file) {
     return a.bytes != b.bytes ? a.bytes > b.bytes : a.format->name < b.format->name;
   });
   return sorted;
-}
-
-/// "a, b, c and 9 more"
-std::string some_names(const std::vector<std::string>& names) {
-  const std::size_t shown = std::min(names.size(), kNamesInWarning);
-  std::string text = fmt::format(
-      "{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
-  if (names.size() > shown) text += fmt::format(" and {} more", names.size() - shown);
-  return text;
 }
 
 /// Small models have rows that the 256-weight blocks of the K and I formats do not divide.
@@ -68,14 +59,22 @@ void warn_of_rows(const ModelFile& file, std::vector<std::string>& warnings) {
                   names.size(), columns, some_names(names)));
 }
 
-void warn_of_types(const std::vector<TypeUse>& types, std::vector<std::string>& warnings) {
-  for (const auto& use : types) {
-    const bool is_float =
-        use.format->name == "F32" || use.format->name == "F16" || use.format->name == "BF16";
-    if (is_float || use.format->integer.bits != 0) continue;
-    warnings.push_back(fmt::format("{} has no fast path: {} tensors run through the generic one",
-                                   use.format->name, use.tensors));
+/// What `run` will say of this machine and of the file's types.
+void describe_products(const Session& session, InspectedModel& facts) {
+  for (const TypeProduct& product : type_products(session.model())) {
+    const auto use = std::ranges::find(facts.types, product.format, &TypeUse::format);
+    if (use == facts.types.end()) continue;
+    if (!use->kernel.empty()) use->kernel += ", ";
+    use->kernel += product.path == "widened" ? fmt::format("{} (widened)", product.kernel)
+                                             : std::string(product.kernel);
   }
+  for (const std::string& note :
+       {isa_note(session.isa(), std::getenv("CHECKBIT_ISA")), large_page_note(),
+        memory_note(facts.memory->most_bytes, usable_memory_bytes())}) {
+    if (!note.empty()) facts.warnings.push_back(note);
+  }
+  for (std::string& note : product_notes(session.model()))
+    facts.warnings.push_back(std::move(note));
 }
 
 Result<Tokenizer> describe_tokenizer(const Metadata& metadata, InspectedModel& facts) {
@@ -110,6 +109,8 @@ Status count_memory(const ModelFile& file, std::int64_t context_tokens, CacheTyp
                  .buffer_bytes = run.buffer_bytes + run.sampler_bytes + activation_bytes(run, plan),
                  .program_bytes = run.program_bytes,
                  .most_bytes = promised_bytes(run, plan)};
+  facts.isa = to_string(session.isa());
+  describe_products(session, facts);
   if (context > own) {
     facts.warnings.push_back(
         fmt::format("the model was trained for {} tokens of context: `run` refuses more",
@@ -196,7 +197,6 @@ InspectedModel inspect_model(const ModelFile& file, std::int64_t context_tokens,
     facts.warnings.push_back(fmt::format("it does not run here: {}", message));
   }
   describe_template(metadata, facts);
-  warn_of_types(facts.types, facts.warnings);
   warn_of_rows(file, facts.warnings);
   return facts;
 }

@@ -25,6 +25,7 @@ struct TypeUse {
   std::uint64_t tensors = 0;
   std::uint64_t elements = 0;
   std::uint64_t bytes = 0;
+  std::string kernel;  ///< that multiplies its matrices; empty for vectors and without a session
 };
 
 /// What `run` takes, counted as `quantize --fit` counts it.
@@ -46,6 +47,7 @@ struct InspectedModel {
   std::vector<TypeUse> types;                      ///< largest share of the bytes first
   std::optional<Hyperparameters> hyperparameters;  ///< only for architectures that Checkbit runs
   std::optional<MemoryNeed> memory;                ///< only for models that open
+  std::string isa;                                 ///< "avx512_vnni", what `run` uses here
   std::string tokenizer;                           ///< "gpt2 (smollm), 49,152 tokens"
   std::optional<std::string> chat_template;
   std::vector<std::string> warnings;

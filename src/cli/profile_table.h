@@ -1,8 +1,8 @@
-// A profile as a table and as JSON.
+// A profile as tables and as JSON.
 //
-// What: one line per operation, by time: milliseconds a token, share of the pass, bytes of weights
-// a
-//   second and multiply-adds a second, each as share of what the machine reaches in `SpeedLimits`.
+// What: one line per operation, by time: milliseconds and bytes read a token, share of the pass,
+//   bytes and multiply-adds a second, each as share of what the machine reaches in `SpeedLimits`.
+//   Then one line per layer, and one per kernel with why it was chosen.
 // Threads: pure functions.
 #pragma once
 
@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "arch/step_profiler.h"
+#include "run/session.h"
 
 namespace checkbit {
 
@@ -22,6 +23,15 @@ struct SpeedLimits {
 
 std::string profile_table(std::string_view title, const StepProfiler& profile,
                           std::int64_t n_tokens, const SpeedLimits& limits);
+/// Prompt and generation side by side; without prompt tokens only generation.
+std::string layer_table(const StepProfiler& prompt, std::int64_t prompt_tokens,
+                        const StepProfiler& generation, std::int64_t generated_tokens,
+                        const SpeedLimits& limits);
+/// Instruction set, kernels and large pages of a session, with reasons.
+std::string kernel_table(const Session& session);
+
 nlohmann::ordered_json profile_json(const StepProfiler& profile);
+nlohmann::ordered_json layers_json(const StepProfiler& profile);
+nlohmann::ordered_json kernels_json(const Model& model);
 
 }  // namespace checkbit

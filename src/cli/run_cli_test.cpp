@@ -120,19 +120,19 @@ const std::string kTiny = std::string(CHECKBIT_SOURCE_DIR) + "/tests/data/tiny/l
 TEST_F(CliFiles, WhatAModelReadsIsUtf8AndNotEmpty) {
   const std::string broken = "caf\xe9 au lait";
   const auto run = [](const std::vector<std::string>& more, const std::string& input = "") {
-    std::vector<std::string> words = {"run", kTiny, "-n", "1"};
+    std::vector<std::string> words = {"run", kTiny, "--quiet", "-n", "1"};
     words.insert(words.end(), more.begin(), more.end());
     return run_in_process(words, input);
   };
   const std::string bad = "not valid UTF-8 at byte 3";
-  for (const char* raw : {"--raw", "--quiet"}) {
+  for (const char* raw : {"--raw", "--no-color"}) {
     expect_one_line_error(run({raw, "-p", broken}), "the prompt: " + bad);
     expect_one_line_error(run({raw, "-p", ""}), "the prompt: the text is empty");
     expect_one_line_error(run({raw, "-f", write("latin1.txt", broken)}), "latin1.txt: " + bad);
     expect_one_line_error(run({raw, "-f", write("empty.txt", "")}), "empty.txt: the text is empty");
     expect_one_line_error(run({raw, "-f", "-"}, broken), bad);
   }
-  expect_one_line_error(run({"-q", "-p", "a", "--system", broken}), "the system message: " + bad);
+  expect_one_line_error(run({"-p", "a", "--system", broken}), "the system message: " + bad);
   expect_one_line_error(run_in_process({"chat", kTiny, "-q"}, broken + "\n"), bad);
   expect_one_line_error(run_in_process({"measure", kTiny, "--text", path("latin1.txt")}), bad);
 }

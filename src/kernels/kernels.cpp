@@ -25,6 +25,13 @@ Kernels make_kernels();
 
 namespace {
 
+/// Made at the first use: even making the table may take instructions that the machine lacks.
+template <Kernels (*kMake)()>
+const Kernels& made() {
+  static const Kernels kernels = kMake();
+  return kernels;
+}
+
 bool same_structure(const IntegerForm& a, const IntegerForm& b) {
   return a.scale_elements == b.scale_elements && a.sub_elements == b.sub_elements &&
          a.has_sub_scale == b.has_sub_scale && a.has_min == b.has_min &&
@@ -36,31 +43,15 @@ bool same_structure(const IntegerForm& a, const IntegerForm& b) {
 
 const Kernels& kernels_for(Isa isa) {
   CB_CHECK(machine_has(isa));
-  static const Kernels scalar = isa_scalar::make_kernels();
 #if defined(__x86_64__)
-  static const Kernels avx2 = isa_avx2::make_kernels();
-  static const Kernels avx512 = isa_avx512::make_kernels();
-  static const Kernels avx512_vnni = isa_avx512_vnni::make_kernels();
-  switch (isa) {
-    case Isa::scalar:
-      return scalar;
-    case Isa::avx2:
-      return avx2;
-    case Isa::avx512:
-      return avx512;
-    case Isa::avx512_vnni:
-      return avx512_vnni;
-    case Isa::neon:
-    case Isa::neon_dotprod:
-      break;
-  }
+  if (isa == Isa::avx2) return made<isa_avx2::make_kernels>();
+  if (isa == Isa::avx512) return made<isa_avx512::make_kernels>();
+  if (isa == Isa::avx512_vnni) return made<isa_avx512_vnni::make_kernels>();
 #elif defined(__aarch64__)
-  static const Kernels neon = isa_neon::make_kernels();
-  static const Kernels neon_dotprod = isa_neon_dotprod::make_kernels();
-  if (isa == Isa::neon) return neon;
-  if (isa == Isa::neon_dotprod) return neon_dotprod;
+  if (isa == Isa::neon) return made<isa_neon::make_kernels>();
+  if (isa == Isa::neon_dotprod) return made<isa_neon_dotprod::make_kernels>();
 #endif
-  return scalar;
+  return made<isa_scalar::make_kernels>();
 }
 
 Result<ProductChoice> find_product(const IntegerForm& form) {

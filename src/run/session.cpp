@@ -39,7 +39,19 @@ struct Session::Impl {
   std::optional<Executor> executor;
   std::optional<KvCache> cache;
   Isa isa = Isa::scalar;
+  Status memory_lock;
 };
+
+namespace {
+
+ThreadPlacement placement_for(Pinning pinning, int threads) {
+  if (pinning == Pinning::off) return {};
+  const std::vector<Processor> topology = read_topology(allowed_processors());
+  const bool usual = count_nodes(topology) > 1 && threads <= std::ssize(topology);
+  return pinning == Pinning::cores || usual ? place_threads(topology, threads) : ThreadPlacement();
+}
+
+}  // namespace
 
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::Session(Session&&) noexcept = default;
@@ -63,14 +75,15 @@ Result<Session> Session::open(const std::string& path, const SessionOptions& opt
   impl->tokenizer = *std::move(tokenizer);
   if (const auto source = impl->file->metadata().get_string("tokenizer.chat_template"))
     impl->template_source = *source;
-  impl->pool =
-      std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : usable_processors());
+  const int threads = options.threads > 0 ? options.threads : usable_processors();
+  impl->pool = std::make_unique<ThreadPool>(threads, placement_for(options.pinning, threads));
   {
     Progress progress("loading", impl->file->size_bytes(), "bytes");
     CB_TRY(impl->model,
            Model::load(*impl->file, {options.repack, options.activations}, *impl->pool,
                        [&](std::uint64_t done, std::uint64_t) { progress.set(done); }));
   }
+  if (options.lock_memory) impl->memory_lock = impl->model->lock_weights();
   const Hyperparameters& h = impl->model->hyperparameters();
   if (static_cast<std::int64_t>(impl->tokenizer->size()) > h.vocabulary) {
     return fail(ErrorKind::corrupt,
@@ -102,10 +115,13 @@ const std::string* Session::chat_template_source() const {
 }
 Executor& Session::executor() { return *impl_->executor; }
 ThreadPool& Session::pool() { return *impl_->pool; }
+const ThreadPool& Session::pool() const { return *impl_->pool; }
 KvCache& Session::cache() { return *impl_->cache; }
 CacheType Session::cache_type() const { return impl_->cache->type(); }
 Isa Session::isa() const { return impl_->isa; }
 std::int64_t Session::context_tokens() const { return impl_->cache->capacity(); }
+const SessionOptions& Session::options() const { return impl_->options; }
+const Status& Session::memory_lock() const { return impl_->memory_lock; }
 
 std::uint64_t Session::planned_bytes() const {
   return impl_->model->packed_bytes() +

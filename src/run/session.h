@@ -4,7 +4,8 @@
 //   session's sequence; other sequences can be evaluated through `executor()`.
 // Context: a full context is an error here; callers decide (run stops and says so).
 // Errors: whatever opening the parts returns, with the file's name; invalid for impossible options.
-// Threads: one call at a time.
+// Threads: one call at a time; with pinned threads all from the thread that opened it, which is
+//   held on a processor as long as the session lives.
 #pragma once
 
 #include <functional>
@@ -20,9 +21,15 @@
 
 namespace checkbit {
 
+/// Whether threads stay on processors of their own; `usual`: where memory has several nodes and
+/// there are processors enough.
+enum class Pinning { usual, off, cores };
+
 struct SessionOptions {
   std::int64_t context_tokens = 0;  ///< 0: the model's own, at most kDefaultContext
   int threads = 0;                  ///< 0: all usable processors
+  Pinning pinning = Pinning::usual;
+  bool lock_memory = false;  ///< keep packed weights from being swapped out, if the system lets
   bool repack = true;
   ActivationMode activations = ActivationMode::int8;
   std::optional<CacheType> cache_type;  ///< none: f16, with float activations f32
@@ -64,10 +71,14 @@ class Session {
   const std::string* chat_template_source() const;
   Executor& executor();
   ThreadPool& pool();
+  const ThreadPool& pool() const;
   KvCache& cache();
   CacheType cache_type() const;
   Isa isa() const;
   std::int64_t context_tokens() const;
+  const SessionOptions& options() const;
+  /// Whether the weights are locked in memory, as lock_memory asks; if not, why.
+  const Status& memory_lock() const;
 
   /// Weights, cache at full context and buffers: what the process needs beside its own code.
   std::uint64_t planned_bytes() const;

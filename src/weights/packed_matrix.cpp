@@ -79,6 +79,13 @@ FloatStorage storage_of(const Format& format) {
 Result<PackedMatrix> PackedMatrix::create(const ModelTensor& tensor, const PackOptions& options,
                                           ThreadPool& pool, const TensorSource& source,
                                           std::uint8_t* place) {
+  CB_TRY(PackedMatrix m, prepare(tensor, options, source, place));
+  m.pack(pool);
+  return m;
+}
+
+Result<PackedMatrix> PackedMatrix::prepare(const ModelTensor& tensor, const PackOptions& options,
+                                           const TensorSource& source, std::uint8_t* place) {
   const Format& format = *tensor.info.format;
   if (format.decode == nullptr) {
     return fail(ErrorKind::unsupported, "tensor {}: type {} cannot be read as weights",
@@ -93,7 +100,6 @@ Result<PackedMatrix> PackedMatrix::create(const ModelTensor& tensor, const PackO
       place = m.own_.data();
     }
     m.packed_ = place;
-    m.pack_all(pool, source);
   }
   m.source_ = source;
   return m;
@@ -153,7 +159,8 @@ std::uint64_t PackedMatrix::packed_bytes_for(const Format& format, std::int64_t 
 
 /// In slabs, so that source pages and packed panels of the whole matrix are never resident
 /// together.
-void PackedMatrix::pack_all(ThreadPool& pool, const TensorSource& source) {
+void PackedMatrix::pack(ThreadPool& pool) {
+  if (packed_ == nullptr) return;
   constexpr std::size_t kSlabBytes = 8u << 20;
   const std::size_t row_bytes = tensor_->info.row_bytes();
   const auto slab = static_cast<std::int64_t>(
@@ -165,7 +172,7 @@ void PackedMatrix::pack_all(ThreadPool& pool, const TensorSource& source) {
         pack_panel(panel, packed_ + static_cast<std::size_t>(panel) * panel_bytes_);
       }
     });
-    drop_rows(source, first, last);
+    drop_rows(source_, first, last);
   }
 }
 

@@ -60,6 +60,11 @@ class PackedMatrix {
   static Result<PackedMatrix> create(const ModelTensor& tensor, const PackOptions& options,
                                      ThreadPool& pool, const TensorSource& source = {},
                                      std::uint8_t* place = nullptr);
+  /// The same with its panels still to be packed: pack() before the first product.
+  static Result<PackedMatrix> prepare(const ModelTensor& tensor, const PackOptions& options,
+                                      const TensorSource& source = {},
+                                      std::uint8_t* place = nullptr);
+  void pack(ThreadPool& pool);
 
   /// What a matrix of this format and shape takes in memory when repacked.
   static std::uint64_t packed_bytes_for(const Format& format, std::int64_t rows,
@@ -111,7 +116,6 @@ class PackedMatrix {
   void decode(const std::uint8_t* source, float* out) const;  ///< one row's bytes
   void choose_path(const Format& format, ActivationMode activations);
   bool packs(const Format& format, const PackOptions& options) const;
-  void pack_all(ThreadPool& pool, const TensorSource& source);
   void drop_rows(const TensorSource& source, std::int64_t first_panel,
                  std::int64_t last_panel) const;
   void pack_panel(std::int64_t panel, std::uint8_t* out) const;
