@@ -13,7 +13,7 @@ import os
 import programs
 import roofline
 import tables
-from bars import AMX_BAR, TYPE_PREFIX, Figures
+from bars import AMX_BAR, TOGETHER_BAR, TYPE_PREFIX, Figures
 from bench_run import REPOSITORY
 from programs import BANDWIDTH, BYTES_PER_TOKEN, GENERATION, PEAK_PRODUCTS, PRODUCTS_PER_TOKEN, PROMPT, SHARE
 from steps import OURS
@@ -67,11 +67,12 @@ def products_of_prompt(figures, profiles):
 
 def picture_of(figures, profiles):
     """The roofline of a model as SVG, or None without the bandwidth."""
-    bandwidth, weights, peak = (figures.median(OURS, name) for name in (BANDWIDTH, BYTES_PER_TOKEN, PEAK_PRODUCTS))
+    speed, share, peak = (figures.median(OURS, name) for name in (GENERATION, SHARE, PEAK_PRODUCTS))
     products = products_of_prompt(figures, profiles)
-    if not bandwidth or not weights:
+    if not speed or not share:
         return None
-    roof = roofline.Roof(bandwidth / weights, peak / products if peak and products else float("inf"))
+    # From the pairs: the speed of memory changes within seconds, theirs is the one that generating met.
+    roof = roofline.Roof(speed / share, peak / products if peak and products else float("inf"))
     points = []
     for tone, program in enumerate((OURS, "llama.cpp", "ik_llama.cpp")):
         variants = [label for label in (OURS, *figures.peers) if label.split(",")[0] == program]
@@ -81,8 +82,8 @@ def picture_of(figures, profiles):
                 continue
             speed = figures.median(label, name)
             share = None
-            if program == OURS:  # in pairs where there are pairs
-                share = figures.median(OURS, SHARE) if name == GENERATION else speed / roof.at(tokens)
+            if program == OURS:
+                share = speed / roof.at(tokens)
             points.append(roofline.Point(program, tokens, speed, tone, share))
     return roofline.picture(figures.model, points, roof)
 
@@ -119,7 +120,7 @@ def model_lines(results, pictures):
     """Per model, the picture and the figures."""
     yield "## Each model"
     yield ""
-    yield "The pictures show tokens per second over the tokens that are computed in one pass over the weights: one in generation, 8 when 8 sequences generate together, 512 in a prompt. Under the slanted line, reading the weights is the limit; under the flat one, 8-bit multiply-adds are. Both lines were measured in the same run."
+    yield "The pictures show tokens per second over the tokens that are computed in one pass over the weights: one in generation, 8 when 8 sequences generate together, 512 in a prompt. Under the slanted line, reading the weights is the limit; under the flat one, 8-bit multiply-adds are. Both were measured in the same run; the slanted one stands where generating met the memory in pairs with reading a buffer."
     for model, figures in results.models.items():
         yield ""
         yield f"### {model}"
@@ -161,8 +162,10 @@ def type_lines(path):
         yield f"\nNot measured: {words}"
 
 
-def limit_of(operation, profile):
+def limit_of(operation, profile, phase):
     """The limit that an operation comes nearest to, in words, and its share of it."""
+    if phase == "prompt" and not operation["products"]:
+        return ""  # floats, not bytes, are what attention waits for
     seconds = operation["seconds"]
     shares = {
         "bandwidth": operation["bytes"] / seconds / profile[BANDWIDTH],
@@ -181,7 +184,19 @@ def profile_rows(profile, phase, tokens):
         if share >= LEAST_SHARE:
             microseconds = 1e6 * operation["seconds"] / tokens
             name = operation["operation"].replace("+", ", ")
-            yield name, f"{microseconds:,.1f}", f"{share:.0%}", limit_of(operation, profile), operation["kernel"]
+            yield name, f"{microseconds:,.1f}", f"{share:.0%}", limit_of(operation, profile, phase), operation["kernel"]
+
+
+def together_lines(results):
+    """How far a pass of several sequences is from both limits, where its bar is missed."""
+    for bar in results.bars:
+        if bar["bar"] != TOGETHER_BAR or bar["holds"]:
+            continue
+        figures = results.models[bar["model"]]
+        names = (programs.TOGETHER, PRODUCTS_PER_TOKEN, PEAK_PRODUCTS, BYTES_PER_TOKEN, BANDWIDTH)
+        speed, products, peak, weights, bandwidth = (figures.median(OURS, name) for name in names)
+        passes = speed / programs.SEQUENCES
+        yield f"- {bar['model']}: {passes * weights / bandwidth:.0%} of the bandwidth, {speed * products / peak:.0%} of the 8-bit products"
 
 
 def missed_lines(results):
@@ -195,7 +210,7 @@ def missed_lines(results):
         yield ""
         yield "## Where the time goes where a bar is missed"
         yield ""
-        yield "From `checkbit bench MODEL --profile --json`, per token; the share is of the limit that the operation comes nearest to. The bandwidth was read seconds before the profile, and caches keep some of what is read: a share may pass 100 %."
+        yield "From `checkbit bench MODEL --profile --json`, per token; the share is of the limit that the operation comes nearest to. The bandwidth was read seconds before the profile, and caches keep some of what is read: a share may pass 100 %. Arithmetic in floats, of which attention in a prompt consists, has no limit here."
     for (model, bar), profile in found.items():
         if not profile:
             continue
@@ -205,6 +220,12 @@ def missed_lines(results):
         yield ""
         head = ("operation", "µs", "time", "share of its limit", "kernel")
         yield from table(head, profile_rows(profile, phase, tokens), right=(1, 2))
+    together = list(together_lines(results))
+    if together:
+        yield ""
+        yield f"A pass of {TOGETHER_BAR} where that bar is missed:"
+        yield ""
+        yield from together
 
 
 def notes_lines():
