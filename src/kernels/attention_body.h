@@ -18,7 +18,7 @@ CB_INLINE float mask_and_peak(const AttentionRow& row, std::int64_t begin, std::
 
 void attend_scores(const AttentionArguments& a, std::int64_t begin, std::int64_t end,
                    float* peaks) {
-  a.n_rows > 4 ? score_rows_of_any<8>(a, begin, end) : score_rows_of_any<4>(a, begin, end);
+  score_all_rows(a, begin, end);
   for (int r = 0; r < a.n_rows; ++r)
     peaks[r] = mask_and_peak(a.rows[r], begin, end, a.scores + r * a.score_stride);
 }

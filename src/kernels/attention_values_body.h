@@ -31,25 +31,20 @@ struct ValueBlock {
   }
 };
 
-/// Adds elements [element, + 16 kVectors) of a block to the sums of rows [row, row + kRows). Unless
-/// all of the block is seen, a row adds the positions it sees and no other.
-template <class T, int kRows, int kVectors>
-CB_INLINE void weigh_values(const ValueBlock<T>& block, int row, std::int64_t element,
-                            bool all_seen, float* sums) {
+/// Positions, whole blocks of 16.
+struct ValueRun {
+  std::int64_t begin;
+  std::int64_t end;
+  bool all_seen;  ///< by every row; else a row adds the positions it sees and no other
+};
+
+/// Adds elements [element, + 16 kVectors) of a run to the sums of rows [row, row + kRows), which
+/// stay in registers meanwhile.
+template <class T, int kRows, int kVectors, bool kAllSeen>
+CB_INLINE void weigh_values(const AttentionArguments& a, const ValueRun& run, int row,
+                            std::int64_t element, float* sums) {
   constexpr bool kScaled = ValueBlock<T>::kScaled;
   constexpr int kGroups = kScaled ? (kVectors + 1) / 2 : 1;
-  const AttentionArguments& a = block.arguments;
-  float scaled[kRows][kGroups][16];
-  const float* weights[kRows][kGroups];
-  CB_UNROLL
-  for (int r = 0; r < kRows; ++r) {
-    CB_UNROLL
-    for (int g = 0; g < kGroups; ++g) {
-      weights[r][g] = kScaled ? scaled[r][g] : block.probabilities(row + r);
-      if constexpr (kScaled)
-        f32_store(scaled[r][g], block.scaled_probabilities(row + r, element / kCacheGroup + g));
-    }
-  }
   const std::int64_t stride = attention_sum_floats(a.value_size);
   float* out = sums + row * stride + 16 + element;
   F32x16 sum[kRows][kVectors];
@@ -58,22 +53,31 @@ CB_INLINE void weigh_values(const ValueBlock<T>& block, int row, std::int64_t el
     CB_UNROLL
     for (int v = 0; v < kVectors; ++v) sum[r][v] = f32_load(out + r * stride + 16 * v);
   }
-  const auto add_row = [&](int r, int p, const F32x16(&x)[kVectors]) {
-    CB_UNROLL
-    for (int v = 0; v < kVectors; ++v) {
-      const int g = kScaled ? v / 2 : 0;
-      sum[r][v] = f32_fma(x[v], f32_set(weights[r][g][p]), sum[r][v]);
-    }
-  };
-  for (int p = 0; p < kCacheBlock; ++p) {
-    F32x16 x[kVectors];
-    CB_UNROLL
-    for (int v = 0; v < kVectors; ++v) x[v] = block.value(p, element + 16 * v);
+  for (std::int64_t position = run.begin; position < run.end; position += kCacheBlock) {
+    const ValueBlock<T> block(a, position);
+    float scaled[kRows][kGroups][16];
+    const float* weights[kRows][kGroups];
     CB_UNROLL
     for (int r = 0; r < kRows; ++r) {
-      const AttentionRow& seen = a.rows[row + r];
-      if (all_seen || (block.first + p >= seen.first && block.first + p <= seen.last))
-        add_row(r, p, x);
+      CB_UNROLL
+      for (int g = 0; g < kGroups; ++g) {
+        weights[r][g] = kScaled ? scaled[r][g] : block.probabilities(row + r);
+        if constexpr (kScaled)
+          f32_store(scaled[r][g], block.scaled_probabilities(row + r, element / kCacheGroup + g));
+      }
+    }
+    for (int p = 0; p < kCacheBlock; ++p) {
+      F32x16 x[kVectors];
+      CB_UNROLL
+      for (int v = 0; v < kVectors; ++v) x[v] = block.value(p, element + 16 * v);
+      CB_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        const AttentionRow& seen = a.rows[row + r];
+        if (!kAllSeen && (position + p < seen.first || position + p > seen.last)) continue;
+        CB_UNROLL
+        for (int v = 0; v < kVectors; ++v)
+          sum[r][v] = f32_fma(x[v], f32_set(weights[r][kScaled ? v / 2 : 0][p]), sum[r][v]);
+      }
     }
   }
   CB_UNROLL
@@ -84,53 +88,24 @@ CB_INLINE void weigh_values(const ValueBlock<T>& block, int row, std::int64_t el
 }
 
 template <class T, int kRows>
-CB_INLINE void weigh_rows(const ValueBlock<T>& block, int row, bool all_seen, float* sums) {
+CB_INLINE void weigh_rows(const AttentionArguments& a, const ValueRun& run, int row, float* sums) {
   // As many sums as the registers hold.
   constexpr int kVectors = CB_TOKEN_TILE == 8 ? (kRows <= 4 ? 4 : 2)
                                               : (kRows == 1   ? 4
                                                  : kRows <= 3 ? 2
                                                               : 1);
-  const std::int64_t size = block.arguments.value_size;
   std::int64_t element = 0;
-  for (; element + 16 * kVectors <= size; element += 16 * kVectors) {
-    all_seen ? weigh_values<T, kRows, kVectors>(block, row, element, true, sums)
-             : weigh_values<T, kRows, kVectors>(block, row, element, false, sums);
+  for (; element + 16 * kVectors <= a.value_size; element += 16 * kVectors) {
+    run.all_seen ? weigh_values<T, kRows, kVectors, true>(a, run, row, element, sums)
+                 : weigh_values<T, kRows, kVectors, false>(a, run, row, element, sums);
   }
-  for (; element < size; element += 16) {
-    for (int r = row; r < row + kRows; ++r)
-      weigh_values<T, 1, 1>(block, r, element, all_seen, sums);
+  for (; element < a.value_size; element += 16) {
+    for (int r = row; r < row + kRows; ++r) weigh_values<T, 1, 1, false>(a, run, r, element, sums);
   }
 }
 
 /// Rows that are weighed together.
 inline constexpr int kValueRows = CB_TOKEN_TILE == 8 ? 8 : 4;
-
-template <class T>
-CB_INLINE void weigh_some_rows(const ValueBlock<T>& block, int row, int n_rows, bool all_seen,
-                               float* sums) {
-  switch (n_rows) {
-    case 1:
-      return weigh_rows<T, 1>(block, row, all_seen, sums);
-    case 2:
-      return weigh_rows<T, 2>(block, row, all_seen, sums);
-    case 3:
-      return weigh_rows<T, 3>(block, row, all_seen, sums);
-    case 4:
-      return weigh_rows<T, 4>(block, row, all_seen, sums);
-  }
-  if constexpr (kValueRows == 8) {
-    switch (n_rows) {
-      case 5:
-        return weigh_rows<T, 5>(block, row, all_seen, sums);
-      case 6:
-        return weigh_rows<T, 6>(block, row, all_seen, sums);
-      case 7:
-        return weigh_rows<T, 7>(block, row, all_seen, sums);
-      case 8:
-        return weigh_rows<T, 8>(block, row, all_seen, sums);
-    }
-  }
-}
 
 /// Adds the values of [begin, end), inside one block of kAttentionBlock, to zeroed sums.
 template <class T>
@@ -141,12 +116,16 @@ CB_INLINE void weigh_block(const AttentionArguments& a, std::int64_t begin, std:
     first = a.rows[r].first > first ? a.rows[r].first : first;
     last = a.rows[r].last < last ? a.rows[r].last : last;
   }
-  for (std::int64_t position = begin; position < end; position += kCacheBlock) {
-    const ValueBlock<T> block(a, position);
-    const bool all_seen = position >= first && position + kCacheBlock - 1 <= last;
+  const auto all_see = [&](std::int64_t position) {
+    return position >= first && position + kCacheBlock - 1 <= last;
+  };
+  for (ValueRun run{begin, begin, false}; run.begin < end; run.begin = run.end) {
+    run.all_seen = all_see(run.begin);
+    while (run.end < end && all_see(run.end) == run.all_seen) run.end += kCacheBlock;
     for (int row = 0; row < a.n_rows; row += kValueRows) {
       const int left = a.n_rows - row;
-      weigh_some_rows(block, row, left < kValueRows ? left : kValueRows, all_seen, sums);
+      with_constant<kValueRows>(left < kValueRows ? left : kValueRows,
+                                [&](auto rows) { weigh_rows<T, rows()>(a, run, row, sums); });
     }
   }
 }
