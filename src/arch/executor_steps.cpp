@@ -92,10 +92,11 @@ void Executor::quantize_input(const Step& step, const ActivationForm& form,
     a.form = form;
     a.width = block.width;
     a.lane = static_cast<int>(t - block.first);
-    a.q = to.q + block.first * in.size;
-    a.scales = to.scales + block.first * scales_per_token(form, in.size);
-    a.starts = to.starts + block.first * starts_per_token(form, in.size);
-    a.mins = to.mins + block.first * mins_per_token(form, in.size);
+    const QuantizedActivations to_block = activations_from(to, form, in.size, block.first);
+    a.q = to_block.q;
+    a.scales = to_block.scales;
+    a.starts = to_block.starts;
+    a.mins = to_block.mins;
     kernels_->quantize_activations(a);
   });
 }

@@ -18,6 +18,7 @@
 #include "arch/executor.h"
 #include "base/foreign_floats.h"
 #include "base/test_stride.h"
+#include "kernels/emulated_amx.h"
 
 namespace checkbit {
 namespace {
@@ -293,6 +294,26 @@ TEST_P(TinyModel, AMutantThatAddsGroupsInReverseFails) {
   ASSERT_EQ(wrong.size(), right.size());
   for (std::size_t i = 0; i < right.size(); ++i)
     ASSERT_NEAR(wrong[i], right[i], 0.05f * (high - low)) << i;
+}
+
+/// Products by tiles in a whole model, whose threads each have tiles of their own.
+TEST_P(TinyModel, EmulatedTilesGiveTheGoldenHash) {
+  const auto tokens = read_all<std::int32_t>(tiny(GetParam() + std::string(".tokens")));
+  static const Kernels kernels = emulated_amx::make_kernels();
+  for (auto [name, run] : kinds_of_run()) {
+    run.kernels = &kernels;
+    const std::int64_t before = emulated_amx::emulated_products;
+    for (const auto& [threads, chunk, repack] : {Way{3, 512, true}, Way{2, 17, false}}) {
+      run.threads = threads;
+      run.chunk = chunk;
+      run.pack.repack = repack;
+      EXPECT_EQ(hash_of(logits_of(tiny(GetParam() + std::string(".gguf")), tokens, run)),
+                golden_hash(GetParam(), name))
+          << name << ", " << threads << " threads";
+    }
+    EXPECT_EQ(emulated_amx::emulated_products > before, run.pack.activations != ActivationMode::f32)
+        << name << ": tiles are for 8-bit activations";
+  }
 }
 
 /// A model and what runs it.

@@ -1,10 +1,10 @@
 // Quantized activations: their form and their layout in memory.
 //
-// What: tokens stand in blocks of 8, then 4, then 1 (token_block), interleaved inside a block, so
-// that
-//   a product reads the activations of a whole tile as one stream. In a block of `width` tokens,
-//   token i has
-//     q       byte   [column / 4][width][4]     at (column / 4 * width + i) * 4 + column % 4
+// What: tokens stand in blocks of 16, then 8, 4 and 1 (token_block), interleaved inside a block by
+//   groups of columns, so that a product reads the activations of a whole tile as one stream. In a
+//   block of `width` tokens, token i has
+//     q       byte   [columns / group][width][group]
+//                    at (column / group * width + i) * group + column % group
 //     scales  float  [columns / group][width]   at (column / group) * width + i
 //     starts  int32  [columns / sub][width]     -offset * (sum of q over the sub-group)
 //     mins    4 bytes [columns / min_step][width], by `mins`:
@@ -53,17 +53,18 @@ constexpr std::int64_t starts_per_token(const ActivationForm& form, std::int64_t
 constexpr std::int64_t mins_per_token(const ActivationForm& form, std::int64_t columns) {
   return form.min_step == 0 ? 0 : columns / form.min_step;
 }
+inline constexpr int kWidestBlock = 16;
+
 struct TokenBlock {
   std::int64_t first = 0;
-  int width = 0;  ///< 8, 4 or 1
+  int width = 0;  ///< 16, 8, 4 or 1
 };
 
 /// The block of `token` in a batch of n_tokens.
 constexpr TokenBlock token_block(std::int64_t token, std::int64_t n_tokens) {
-  const std::int64_t eights = n_tokens / 8 * 8;
-  const std::int64_t fours = n_tokens / 4 * 4;
-  if (token < eights) return {token / 8 * 8, 8};
-  if (token < fours) return {token / 4 * 4, 4};
+  for (const int width : {kWidestBlock, 8, 4}) {
+    if (token < n_tokens / width * width) return {token / width * width, width};
+  }
   return {token, 1};
 }
 
@@ -74,6 +75,15 @@ struct QuantizedActivations {
   std::int32_t* starts = nullptr;
   std::int32_t* mins = nullptr;  ///< not read without mins
 };
+
+/// What `token`, the first of a block, and those after it begin with.
+constexpr QuantizedActivations activations_from(const QuantizedActivations& x,
+                                                const ActivationForm& form, std::int64_t columns,
+                                                std::int64_t token) {
+  return {x.q + columns * token, x.scales + scales_per_token(form, columns) * token,
+          x.starts + starts_per_token(form, columns) * token,
+          x.mins + mins_per_token(form, columns) * token};
+}
 
 /// Quantizes one token into its place in a block: pointers are those of the block.
 struct QuantizeArguments {

@@ -4,12 +4,21 @@
 #include <array>
 #include <cstdlib>
 
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
 
 namespace checkbit {
+#if defined(__x86_64__)
+namespace isa_amx {
+bool tiles_work();
+}
+#endif
 namespace {
 
 struct IsaName {
@@ -17,12 +26,41 @@ struct IsaName {
   std::string_view name;
 };
 
-constexpr std::array kNames = {
-    IsaName{Isa::scalar, "scalar"}, IsaName{Isa::avx2, "avx2"},
-    IsaName{Isa::avx512, "avx512"}, IsaName{Isa::avx512_vnni, "avx512_vnni"},
-    IsaName{Isa::neon, "neon"},     IsaName{Isa::neon_dotprod, "neon_dotprod"}};
-constexpr std::array kIsas = {Isa::scalar,      Isa::avx2, Isa::avx512,
-                              Isa::avx512_vnni, Isa::neon, Isa::neon_dotprod};
+constexpr std::array kNames = {IsaName{Isa::scalar, "scalar"},
+                               IsaName{Isa::avx2, "avx2"},
+                               IsaName{Isa::avx512, "avx512"},
+                               IsaName{Isa::avx512_vnni, "avx512_vnni"},
+                               IsaName{Isa::amx, "amx"},
+                               IsaName{Isa::neon, "neon"},
+                               IsaName{Isa::neon_dotprod, "neon_dotprod"}};
+constexpr std::array kIsas = {Isa::scalar, Isa::avx2, Isa::avx512,      Isa::avx512_vnni,
+                              Isa::amx,    Isa::neon, Isa::neon_dotprod};
+
+#if defined(__x86_64__)
+/// AMX-TILE and AMX-INT8. Precondition: AVX-512, so that XGETBV is there.
+bool processor_has_tiles() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  constexpr unsigned kTileAndInt8 = 3u << 24;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  if ((edx & kTileAndInt8) != kTileAndInt8) return false;
+  constexpr unsigned kTileStates = 3u << 17;  // configuration and data, saved by the system
+  asm("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+  return (eax & kTileStates) == kTileStates;
+}
+
+/// Linux gives a process the 8 KiB of tile data only when asked (Documentation/arch/x86/xstate).
+bool system_permits_tiles() {
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+bool tiles_usable() {
+  static const bool usable =
+      processor_has_tiles() && system_permits_tiles() && isa_amx::tiles_work();
+  return usable;
+}
+#endif
 
 }  // namespace
 
@@ -49,6 +87,8 @@ bool machine_has(Isa isa) {
       return avx512;
     case Isa::avx512_vnni:
       return avx512 && __builtin_cpu_supports("avx512vnni");
+    case Isa::amx:
+      return avx512 && __builtin_cpu_supports("avx512vnni") && tiles_usable();
     case Isa::neon:
     case Isa::neon_dotprod:
       return false;

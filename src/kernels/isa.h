@@ -13,11 +13,13 @@
 
 namespace checkbit {
 
-enum class Isa { scalar, avx2, avx512, avx512_vnni, neon, neon_dotprod };
+enum class Isa { scalar, avx2, avx512, avx512_vnni, amx, neon, neon_dotprod };
 
 std::string_view to_string(Isa isa);
 /// From slowest to fastest among those of one kind of processor.
 std::span<const Isa> all_isas();
+/// Of the processor and the operating system together. For amx the system is asked, once, to let
+/// this process use tiles, and their answers are checked.
 bool machine_has(Isa isa);
 /// The forced or else the best one.
 Result<Isa> select_isa();

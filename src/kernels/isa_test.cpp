@@ -4,7 +4,14 @@
 
 #include <gtest/gtest.h>
 
+#if defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <set>
 
 #include "kernels/kernel_test_inputs.h"
@@ -54,7 +61,7 @@ TEST(SelectIsa, AnUnknownNameIsAnErrorNotAFallback) {
     EXPECT_EQ(selected.error().message,
               fmt::format(
                   "CHECKBIT_ISA={}: no such instruction set; known: scalar avx2 avx512 avx512_vnni "
-                  "neon neon_dotprod",
+                  "amx neon neon_dotprod",
                   name));
   }
 }
@@ -68,6 +75,25 @@ TEST(SelectIsa, UnsetOrEmptyTakesTheBest) {
   }
 }
 
+#if defined(__x86_64__)
+/// Tiles are used where the processor has them and the system has been asked for them: without the
+/// permission the first tile instruction would end the program.
+TEST(MachineHas, TilesOnlyWithThePermissionToUseThem) {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  const std::string text((std::istreambuf_iterator<char>(cpuinfo)), {});
+  const bool processor = text.find(" amx_tile") != std::string::npos &&
+                         text.find(" amx_int8") != std::string::npos &&
+                         text.find(" avx512_vnni") != std::string::npos;
+  const bool usable = machine_has(Isa::amx);
+  std::uint64_t permitted = 0;
+  constexpr long kGetPermission = 0x1022;  // ARCH_GET_XCOMP_PERM
+  const bool known = syscall(SYS_arch_prctl, kGetPermission, &permitted) == 0;
+  constexpr std::uint64_t kTileData = 1u << 18;
+  EXPECT_EQ(usable, processor && known && (permitted & kTileData) != 0);
+}
+#endif
+
+/// But for amx, which takes everything but products from avx512_vnni.
 TEST(KernelTables, AreCompleteAndShareNoCode) {
   EXPECT_TRUE(machine_has(Isa::scalar));
 #define CHECKBIT_KERNEL(result, name, parameters)                                 \
@@ -75,6 +101,10 @@ TEST(KernelTables, AreCompleteAndShareNoCode) {
     std::set<const void*> seen;                                                   \
     for (const Isa isa : present_isas()) {                                        \
       const auto function = reinterpret_cast<const void*>(kernels_for(isa).name); \
+      if (isa == Isa::amx) {                                                      \
+        EXPECT_EQ(kernels_for(isa).name, kernels_for(Isa::avx512_vnni).name);     \
+        continue;                                                                 \
+      }                                                                           \
       EXPECT_NE(function, nullptr) << #name;                                      \
       EXPECT_TRUE(seen.insert(function).second)                                   \
           << #name << " of " << to_string(isa) << " is another's";                \

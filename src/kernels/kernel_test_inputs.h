@@ -20,6 +20,20 @@ inline std::vector<Isa> present_isas() {
   return present;
 }
 
+struct TestedKernels {
+  std::string name;
+  const Kernels* kernels;
+};
+/// Those of isa_amx.cpp with emulated tiles; isa_amx_test.cpp makes them.
+std::vector<TestedKernels> emulated_kernels();
+/// Of every instruction set that the machine has, and the emulated ones.
+inline std::vector<TestedKernels> tested_kernels() {
+  std::vector<TestedKernels> all = emulated_kernels();
+  for (const Isa isa : present_isas())
+    all.push_back({std::string(to_string(isa)), &kernels_for(isa)});
+  return all;
+}
+
 /// Uniform in [-size, size).
 inline std::vector<float> random_floats(std::uint64_t seed, std::size_t count, float size = 1) {
   Random random(seed);

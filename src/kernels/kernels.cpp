@@ -16,6 +16,9 @@ Kernels make_kernels();
 namespace isa_avx512_vnni {
 Kernels make_kernels();
 }
+namespace isa_amx {
+Kernels make_kernels();
+}
 namespace isa_neon {
 Kernels make_kernels();
 }
@@ -47,6 +50,7 @@ const Kernels& kernels_for(Isa isa) {
   if (isa == Isa::avx2) return made<isa_avx2::make_kernels>();
   if (isa == Isa::avx512) return made<isa_avx512::make_kernels>();
   if (isa == Isa::avx512_vnni) return made<isa_avx512_vnni::make_kernels>();
+  if (isa == Isa::amx) return made<isa_amx::make_kernels>();
 #elif defined(__aarch64__)
   if (isa == Isa::neon) return made<isa_neon::make_kernels>();
   if (isa == Isa::neon_dotprod) return made<isa_neon_dotprod::make_kernels>();

@@ -25,18 +25,24 @@ struct ProductArguments {
   std::int64_t n_panels = 0;
   std::int64_t columns = 0;             ///< a multiple of the record's columns
   const std::uint8_t* table = nullptr;  ///< 16 bytes, or null
+  int q_offset = 0;                     ///< the form's; x.starts holds it too
   QuantizedActivations x;               ///< of activation_form(the matrix's form)
   std::int64_t n_tokens = 0;
   float* y = nullptr;               ///< [n_tokens][y_stride], first panel's first row
   std::int64_t y_stride = 0;        ///< floats; whole panels are written
   std::uint8_t* scratch = nullptr;  ///< product_scratch_bytes(columns), of the calling thread
 };
-/// Room for one panel unpacked to bytes: from kUnpackTokens tokens on a panel is unpacked once for
-/// all.
+/// The same from a panel on.
+inline ProductArguments panels_from(ProductArguments a, std::int64_t panel) {
+  a.panels += static_cast<std::int64_t>(a.panel_bytes) * panel;
+  a.n_panels -= panel;
+  a.y += kPanelRows * panel;
+  return a;
+}
+/// Room for one panel unpacked to bytes, once for all blocks of kWidestBlock tokens.
 constexpr std::size_t product_scratch_bytes(std::int64_t columns) {
   return static_cast<std::size_t>(columns) * kPanelRows;
 }
-inline constexpr std::int64_t kUnpackTokens = 16;
 using ProductKernel = void (*)(const ProductArguments&);
 
 enum class FloatStorage { f32, f16, bf16 };

@@ -54,7 +54,7 @@ CB_INLINE void add_half_unit(const std::uint8_t* unit, const std::uint8_t* table
                       slice_values<P, kBytes, 4 * kHalf + 1>(unit, table),
                       slice_values<P, kBytes, 4 * kHalf + 2>(unit, table),
                       slice_values<P, kBytes, 4 * kHalf + 3>(unit, table)};
-  dot16<P::kLargest, kWidth>(sums, w, x + 16 * kHalf * kWidth);
+  dot16<P::kLargest, P::kLayout.record_columns>(sums, w, x + 16 * kHalf);
 }
 
 template <bool kHalfScales>
@@ -86,10 +86,10 @@ CB_INLINE void sub_group_sums(const TileInputs& in, int sub, I32x16 (&sums)[kTok
   for (int t = 0; t < kTokens; ++t) sums[t] = i32_set(in.starts[sub * kWidth + t]);
   if constexpr (kSub == 16) {
     add_half_unit<P, kWidth, kTokens, kBytes, kHalf>(in.quants + sub / 2 * kUnit, in.table,
-                                                     in.q + sub / 2 * kUnitColumns * kWidth, sums);
+                                                     in.q + sub / 2 * kUnitColumns, sums);
   } else {
     for (int unit = sub * (kSub / kUnitColumns); unit < (sub + 1) * (kSub / kUnitColumns); ++unit) {
-      const std::int8_t* x = in.q + unit * kUnitColumns * kWidth;
+      const std::int8_t* x = in.q + unit * kUnitColumns;
       add_half_unit<P, kWidth, kTokens, kBytes, 0>(in.quants + unit * kUnit, in.table, x, sums);
       add_half_unit<P, kWidth, kTokens, kBytes, 1>(in.quants + unit * kUnit, in.table, x, sums);
     }
@@ -142,12 +142,11 @@ CB_INLINE void min_sums(const TileInputs& in, int index, I32x16 (&mins)[kTokens]
   }
 }
 
-/// One scale group: integer sums, then at most two fused multiply-adds per row and token.
-template <class P, int kWidth, int kTokens, bool kBytes>
-CB_INLINE void scale_group(const TileInputs& in, int index, F32x16 (&acc)[kTokens]) {
+/// Adds a scale group whose S is `total`: at most two fused multiply-adds per row and token.
+template <class P, int kWidth, int kTokens>
+CB_INLINE void add_scale_group(const TileInputs& in, int index, I32x16 (&total)[kTokens],
+                               F32x16 (&acc)[kTokens]) {
   constexpr IntegerForm kForm = P::kForm;
-  I32x16 total[kTokens];
-  group_sums<P, kWidth, kTokens, kBytes>(in, index, total);
   F32x16 scales = load_scales<kForm.half_scales>(in.record, index);
   I32x16 mins[kTokens];
   if constexpr (kForm.has_sub_min) min_sums<P, kWidth, kTokens>(in, index, mins);
@@ -177,39 +176,57 @@ CB_INLINE void scale_group(const TileInputs& in, int index, F32x16 (&acc)[kToken
   }
 }
 
+/// Where tokens from `lane` on in a block of kWidth find record `index` of the first panel.
+template <class P, int kWidth>
+CB_INLINE TileInputs tile_inputs(const ProductArguments& a, std::int64_t first_token, int lane,
+                                 std::int64_t index) {
+  constexpr PanelLayout kLayout = P::kLayout;
+  constexpr ActivationForm kX = activation_form(P::kForm);
+  static_assert(kX.group == kLayout.record_columns);
+  const QuantizedActivations x = activations_from(a.x, kX, a.columns, first_token);
+  const std::int64_t at = index * kLayout.record_columns;
+  TileInputs in;
+  in.record = a.panels + index * static_cast<std::int64_t>(kLayout.record_bytes);
+  in.quants = in.record + kLayout.quant_offset;
+  in.table = a.table;
+  in.q = x.q + at * kWidth + kX.group * lane;
+  in.scales = x.scales + scales_per_token(kX, at) * kWidth + lane;
+  in.starts = x.starts + starts_per_token(kX, at) * kWidth + lane;
+  in.mins = x.mins + (P::kForm.has_min ? mins_per_token(kX, at) * kWidth + lane : 0);
+  return in;
+}
+
+/// To the next record; kBytes: the quants are bytes, apart from it.
+template <class P, int kWidth, bool kBytes>
+CB_INLINE void next_record(TileInputs& in) {
+  constexpr PanelLayout kLayout = P::kLayout;
+  constexpr ActivationForm kX = activation_form(P::kForm);
+  in.record += kLayout.record_bytes;
+  in.quants += kBytes ? 16 * kLayout.record_columns : kLayout.record_bytes;
+  in.q += kX.group * kWidth;
+  in.scales += kWidth;
+  in.starts += kLayout.n_subs * kWidth;
+  in.mins += mins_per_token(kX, kX.group) * kWidth;
+}
+
 /// kTokens tokens, from `lane` on in the block at `block`, of n_panels panels whose quants are
 /// packed or, when kBytes, unpacked in a.scratch (then one panel).
 template <class P, int kWidth, int kTokens, bool kBytes>
 CB_NOINLINE void product_tile(const ProductArguments& a, TokenBlock block, int lane) {
-  constexpr PanelLayout kLayout = P::kLayout;
-  constexpr ActivationForm kX = activation_form(P::kForm);
-  static_assert(kX.group == kLayout.record_columns);
-  constexpr std::size_t kQuantBytes =
-      kBytes ? 64 * 8 * (kLayout.record_columns / kUnitColumns) : kLayout.record_bytes;
-  constexpr int kStarts = kWidth * kLayout.n_subs;
-  constexpr int kMins = kX.min_step == 0 ? 0 : kWidth * (kLayout.record_columns / kX.min_step);
-  const std::int64_t records = a.columns / kLayout.record_columns;
+  const std::int64_t records = a.columns / P::kLayout.record_columns;
   for (std::int64_t panel = 0; panel < a.n_panels; ++panel) {
-    TileInputs in;
-    in.record = a.panels + panel * a.panel_bytes;
-    in.quants = kBytes ? a.scratch : in.record + kLayout.quant_offset;
-    in.table = a.table;
-    in.q = a.x.q + block.first * a.columns + 4 * lane;
-    in.scales = a.x.scales + block.first * records + lane;
-    in.starts = a.x.starts + block.first * (records * kLayout.n_subs) + lane;
-    in.mins = a.x.mins + (kMins > 0 ? block.first * (records * kMins / kWidth) + lane : 0);
+    TileInputs in = tile_inputs<P, kWidth>(panels_from(a, panel), block.first, lane, 0);
+    if constexpr (kBytes) in.quants = a.scratch;
     F32x16 acc[kTokens];
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) acc[t] = f32_zero();
     for (std::int64_t r = 0; r < records; ++r) {
-      for (int index = 0; index < kLayout.n_scales; ++index)
-        scale_group<P, kWidth, kTokens, kBytes>(in, index, acc);
-      in.record += kLayout.record_bytes;
-      in.quants += kQuantBytes;
-      in.q += kLayout.record_columns * kWidth;
-      in.scales += kWidth;
-      in.starts += kStarts;
-      in.mins += kMins;
+      for (int index = 0; index < P::kLayout.n_scales; ++index) {
+        I32x16 total[kTokens];
+        group_sums<P, kWidth, kTokens, kBytes>(in, index, total);
+        add_scale_group<P, kWidth, kTokens>(in, index, total, acc);
+      }
+      next_record<P, kWidth, kBytes>(in);
     }
     float* y = a.y + (block.first + lane) * a.y_stride + 16 * panel;
     CB_UNROLL
@@ -252,147 +269,28 @@ template <class P>
 void product(const ProductArguments& a) {
   if (a.n_tokens == 1) return product_block<P, 1, false>(a, {0, 1});
   constexpr bool kUnpacks = P::kLayout.bits < 8 || P::kTable;
-  const bool unpacks = kUnpacks && a.n_tokens >= kUnpackTokens;
+  const bool unpacks = kUnpacks && a.n_tokens >= kWidestBlock;
   // Panels outside, tokens inside: a panel stays in the near caches for all tokens.
   for (std::int64_t panel = 0; panel < a.n_panels; ++panel) {
-    ProductArguments one = a;
-    one.panels = a.panels + panel * a.panel_bytes;
+    ProductArguments one = panels_from(a, panel);
     one.n_panels = 1;
-    one.y = a.y + 16 * panel;
     if (unpacks) unpack_panel<P>(one);
     for (std::int64_t token = 0; token < a.n_tokens;) {
       const TokenBlock block = token_block(token, a.n_tokens);
-      if (block.width == 8) {
-        unpacks ? product_block<P, 8, kUnpacks>(one, block)
-                : product_block<P, 8, false>(one, block);
-      } else if (block.width == 4) {
-        product_block<P, 4, false>(one, block);
-      } else {
-        product_block<P, 1, false>(one, block);
+      switch (block.width) {
+        case kWidestBlock:
+          product_block<P, kWidestBlock, kUnpacks>(one, block);
+          break;
+        case 8:
+          product_block<P, 8, false>(one, block);
+          break;
+        case 4:
+          product_block<P, 4, false>(one, block);
+          break;
+        default:
+          product_block<P, 1, false>(one, block);
       }
       token += block.width;
     }
   }
-}
-
-/// Rounds a group of `columns` to nearest even after multiplying by `inverse`; four bytes go every
-/// 4 `width` bytes to `out`, sums of 16 to `sums`.
-CB_INLINE void round_group(const float* x, int columns, float inverse, int width, std::int8_t* out,
-                           std::int32_t* sums) {
-  const F32x16 factor = f32_set(inverse);
-  for (int i = 0; i < columns; i += 16) {
-    alignas(16) std::int8_t q[16];
-    i8_store(q, i32_round(f32_load(x + i) * factor));
-    // Of the stored bytes: they are small also where x is not finite and the rounded value is
-    // INT32_MIN.
-    sums[i / 16] = i32_sum(i32_load_i8(reinterpret_cast<const std::uint8_t*>(q)));
-    for (int four = 0; four < 4; ++four) {
-      std::memcpy(out, q + 4 * four, 4);
-      out += 4 * width;
-    }
-  }
-}
-
-/// Largest magnitudes of the next groups, kAtOnce at most: found before the quotients that need
-/// them, or every group would wait for the last.
-CB_INLINE void group_peaks(const float* x, int columns, int groups, float* peaks) {
-  for (int g = 0; g < groups; ++g) {
-    F32x16 peak = f32_zero();
-    for (int i = 0; i < columns; i += 16) peak = f32_max(peak, f32_abs(f32_load(x + i)));
-    peaks[g] = f32_maximum(peak);
-    x += columns;
-  }
-}
-
-/// Sums of sub-groups, and of what minimums take, from sums of 16.
-struct SumWriter {
-  [[gnu::always_inline]] explicit SumWriter(const QuantizeArguments& a)
-      : form(a.form),
-        width(a.width),
-        starts(a.starts + a.lane),
-        mins(a.mins + a.lane),
-        sums_per_sub(a.form.sub / 16),
-        subs_per_min(a.form.min_step / a.form.sub) {}
-
-  [[gnu::always_inline]] void write(const std::int32_t* sums, float scale) {
-    std::int32_t sub_sums[16];
-    int n_subs = 0;
-    for (int i = 0; i < form.group / 16; i += sums_per_sub) {
-      std::int32_t sum = sums[i];
-      for (int k = 1; k < sums_per_sub; ++k) sum += sums[i + k];
-      sub_sums[n_subs++] = sum;
-      *starts = -form.offset * sum;
-      starts += width;
-    }
-    if (form.mins == ActivationForm::Mins::none) return;
-    for (int i = 0; i < n_subs; i += subs_per_min) {
-      *mins = form.mins == ActivationForm::Mins::sums ? scaled_sum(sub_sums + i, scale)
-                                                      : pair_of(sub_sums + i);
-      mins += width;
-    }
-  }
-
- private:
-  [[gnu::always_inline]] std::int32_t scaled_sum(const std::int32_t* sub_sums, float scale) const {
-    std::int32_t sum = sub_sums[0];
-    for (int k = 1; k < subs_per_min; ++k) sum += sub_sums[k];
-    return std::bit_cast<std::int32_t>(static_cast<float>(sum) * scale);
-  }
-  [[gnu::always_inline]] std::int32_t pair_of(const std::int32_t* sub_sums) const {
-    const auto low = static_cast<std::uint32_t>(sub_sums[0]) & 0xffffu;
-    const auto high = static_cast<std::uint32_t>(form.sums_per_min == 2 ? sub_sums[1] : 0);
-    return static_cast<std::int32_t>(high << 16 | low);
-  }
-
-  const ActivationForm form;  // copies: bytes are written beside, which could be anything's
-  const int width;
-  std::int32_t* starts;
-  std::int32_t* mins;
-  const int sums_per_sub;
-  const int subs_per_min;
-};
-
-void quantize_activations(const QuantizeArguments& a) {
-  constexpr int kAtOnce = 16;
-  const int group = a.form.group;
-  const int width = a.width;
-  SumWriter writer(a);
-  const float* x = a.x;
-  float* scales = a.scales + a.lane;
-  std::int8_t* q = a.q + 4 * a.lane;
-  for (std::int64_t left = a.columns / group; left > 0; left -= kAtOnce) {
-    const int groups = left < kAtOnce ? static_cast<int>(left) : kAtOnce;
-    float peaks[kAtOnce] = {};
-    float inverses[kAtOnce];
-    group_peaks(x, group, groups, peaks);
-    CB_UNROLL
-    for (int g = 0; g < kAtOnce; ++g) inverses[g] = peaks[g] > 0.0f ? 127.0f / peaks[g] : 0.0f;
-    for (int g = 0; g < groups; ++g) {
-      std::int32_t sums[16];
-      round_group(x, group, inverses[g], width, q, sums);
-      const float scale = peaks[g] / 127.0f;
-      *scales = scale;
-      scales += width;
-      writer.write(sums, scale);
-      x += group;
-      q += static_cast<std::int64_t>(group) * width;
-    }
-  }
-}
-
-/// Nothing but independent 8-bit dot products: the machine's integer peak. Returns the
-/// multiply-adds done; `sink` keeps the compiler from leaving them out.
-std::int64_t dot_products(std::int64_t rounds, std::int32_t* sink) {
-  constexpr int kChains = 12;  // latency times units of every machine known
-  constexpr std::int8_t kOnes[4 * (3 + kChains)] = {1, 1, 1, 1};
-  std::uint8_t ones[64];
-  for (auto& one : ones) one = 1;
-  const U8x64 w[4] = {u8_load(ones), u8_load(ones), u8_load(ones), u8_load(ones)};
-  I32x16 acc[kChains];
-  for (auto& a : acc) a = i32_zero();
-  for (std::int64_t round = 0; round < rounds; ++round) dot16<1, 1>(acc, w, kOnes);
-  I32x16 total = i32_zero();
-  for (auto& a : acc) total = total + a;
-  *sink = i32_sum(total);
-  return rounds * kChains * 256;
 }

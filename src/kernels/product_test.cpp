@@ -17,7 +17,9 @@ namespace checkbit {
 namespace {
 
 constexpr int kPanels = 3;
-constexpr int kTokens = 21;  // blocks of 8, 8, 4 and 1; unpacked once from kUnpackTokens on
+constexpr int kTokens = 61;  // blocks of 16, 16, 16, 8, 4 and 1
+/// Every kind of block alone and after others.
+constexpr int kTokenCounts[] = {1, 2, 3, 4, 5, 6, 8, 13, 15, 16, 21, 32, 33, kTokens};
 constexpr int kRows = kPanels * kPanelRows;
 
 /// How weights and activations are filled.
@@ -84,7 +86,9 @@ Problem make_problem(const ProductLine& line, Fill fill) {
   const IntegerForm& form = line.form;
   Random random(static_cast<std::uint64_t>(line.kind), static_cast<std::uint64_t>(fill));
   Problem p;
-  p.columns = 3 * std::max({form.scale_elements, form.activation_elements, kUnitColumns});
+  // Several records, and with tiles more than one chunk of 256 columns, the last one shorter.
+  const int record = std::max({form.scale_elements, form.activation_elements, kUnitColumns});
+  p.columns = std::max(3 * record, 9 * kUnitColumns);
   p.q_offset = static_cast<int>(random.below(line.table || form.bits == 8 ? 129 : 1u << form.bits));
   for (auto& entry : p.table) entry = static_cast<std::uint8_t>(random.below(256));
   p.table[15] = 255;
@@ -196,11 +200,13 @@ struct Activations {
 Activations interleave(const Problem& p, const IntegerForm& form, int tokens) {
   Activations a;
   for (int first = 0; first < tokens;) {
-    const int width = tokens - first >= 8 ? 8 : tokens - first >= 4 ? 4 : 1;
-    for (int c = 0; c < p.columns; c += 4) {
+    const int rest = tokens - first;
+    const int width = rest >= 16 ? 16 : rest >= 8 ? 8 : rest >= 4 ? 4 : 1;
+    const int group = form.activation_elements;
+    for (int c = 0; c < p.columns; c += group) {
       for (int t = first; t < first + width; ++t) {
-        for (int i = 0; i < 4; ++i)
-          a.q.push_back(p.x[static_cast<std::size_t>(t * p.columns + c + i)]);
+        const auto from = p.x.begin() + t * p.columns + c;
+        a.q.insert(a.q.end(), from, from + group);
       }
     }
     const auto each = [&](int step, auto&& f) {
@@ -302,10 +308,8 @@ TEST_P(Product, EveryInstructionSetGivesTheReferenceBits) {
     std::size_t panel_bytes = 0;
     const auto panels = pack(p, line.form, panel_bytes);
     const auto expected = reference(p, line, Order::canonical);
-    for (const Isa isa : present_isas()) {
-      const Kernels& kernels = kernels_for(isa);
-      ASSERT_EQ(kernels.isa, isa);
-      for (int tokens = 1; tokens <= kTokens; ++tokens) {
+    for (const auto& [name, kernels] : tested_kernels()) {
+      for (const int tokens : kTokenCounts) {
         constexpr int kStride = kRows + 5;
         constexpr float kUntouched = 12345.0f;
         std::vector<float> y(static_cast<std::size_t>(kTokens * kStride), kUntouched);
@@ -317,12 +321,13 @@ TEST_P(Product, EveryInstructionSetGivesTheReferenceBits) {
         a.n_panels = kPanels;
         a.columns = p.columns;
         a.table = line.table ? p.table.data() : nullptr;
+        a.q_offset = p.q_offset;
         a.x = {x.q.data(), x.scales.data(), x.starts.data(), x.mins.data()};
         a.scratch = scratch.data();
         a.n_tokens = tokens;
         a.y = y.data();
         a.y_stride = kStride;
-        kernels.products[static_cast<int>(line.kind)](a);
+        kernels->products[static_cast<int>(line.kind)](a);
         for (int i = 0; i < kTokens * kStride; ++i) {
           const int t = i / kStride;
           const int row = i % kStride;
@@ -330,9 +335,9 @@ TEST_P(Product, EveryInstructionSetGivesTheReferenceBits) {
                                  ? expected[static_cast<std::size_t>(t * kRows + row)]
                                  : kUntouched;
           ASSERT_EQ(std::memcmp(&y[static_cast<std::size_t>(i)], &want, 4), 0)
-              << to_string(isa) << ", fill " << static_cast<int>(fill) << ", " << tokens
-              << " tokens, token " << t << ", row " << row << ": " << y[static_cast<std::size_t>(i)]
-              << " instead of " << want;
+              << name << ", fill " << static_cast<int>(fill) << ", " << tokens << " tokens, token "
+              << t << ", row " << row << ": " << y[static_cast<std::size_t>(i)] << " instead of "
+              << want;
         }
       }
     }
@@ -349,12 +354,11 @@ TEST_P(Product, AnotherOrderGivesOtherBits) {
 }
 
 TEST_P(Product, EveryInstructionSetHasItsOwnCode) {
-  const auto isas = present_isas();
-  for (std::size_t i = 0; i < isas.size(); ++i) {
-    for (std::size_t j = 0; j < i; ++j) {
-      const auto kind = static_cast<std::size_t>(kProductLines[GetParam()].kind);
-      EXPECT_NE(kernels_for(isas[i]).products[kind], kernels_for(isas[j]).products[kind]);
-    }
+  const auto all = tested_kernels();
+  const auto kind = static_cast<std::size_t>(kProductLines[GetParam()].kind);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j)
+      EXPECT_NE(all[i].kernels->products[kind], all[j].kernels->products[kind]);
   }
 }
 
@@ -397,7 +401,8 @@ TEST(FindProduct, WidensWhatHasNoLineOfItsOwn) {
 /// One token in lane 1 of a block of four; what stands in the other lanes must stay.
 struct Quantized {
   Quantized(Isa isa, const std::vector<float>& x, const ActivationForm& form)
-      : q(4 * x.size(), 99),
+      : group(static_cast<std::size_t>(form.group)),
+        q(4 * x.size(), 99),
         scales(4 * x.size(), 99.0f),
         starts(4 * x.size(), 99),
         mins(4 * x.size(), 99) {
@@ -411,10 +416,13 @@ struct Quantized {
                                            .starts = starts.data(),
                                            .mins = mins.data()});
   }
+  std::size_t group;
   std::vector<std::int8_t> q;
   std::vector<float> scales;
   std::vector<std::int32_t> starts, mins;
-  std::int8_t q_at(std::size_t column) const { return q[(column / 4 * 4 + 1) * 4 + column % 4]; }
+  std::int8_t q_at(std::size_t column) const {
+    return q[(column / group * 4 + 1) * group + column % group];
+  }
   std::int32_t q_sum(std::size_t from, std::size_t count) const {
     std::int32_t sum = 0;
     for (std::size_t c = from; c < from + count; ++c) sum += q_at(c);
@@ -558,7 +566,7 @@ TEST(FloatProduct, EveryInstructionSetGivesTheReferenceBits) {
               0)
         << "cannot fail";
     for (const Isa isa : present_isas()) {
-      for (int tokens = 1; tokens <= kTokens; ++tokens) {
+      for (const int tokens : kTokenCounts) {
         const int n_panels = tokens % kMostPanels + 1;
         std::vector<float> y(kTokens * kMostRows);
         kernels_for(isa).float_product({.storage = storage,

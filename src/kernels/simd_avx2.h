@@ -201,13 +201,13 @@ CB_INLINE __m256i detail_dot16(__m256i acc, __m256i w0, __m256i w1, __m256i w2, 
   acc = detail_dot4<kLargest>(acc, w2, xs[2]);
   return detail_dot4<kLargest>(acc, w3, xs[3]);
 }
-template <int kLargest, int kWidth, int kTokens>
+template <int kLargest, int kStride, int kTokens>
 CB_INLINE void dot16(I32x16 (&acc)[kTokens], const U8x64 (&w)[4], const std::int8_t* x) {
   CB_UNROLL
   for (int t = 0; t < kTokens; ++t) {
     __m256i xs[4];
     CB_UNROLL
-    for (int s = 0; s < 4; ++s) xs[s] = _mm256_set1_epi32(load_int32(x + 4 * (s * kWidth + t)));
+    for (int s = 0; s < 4; ++s) xs[s] = _mm256_set1_epi32(load_int32(x + 4 * s + kStride * t));
     acc[t] = {detail_dot16<kLargest>(acc[t].a, w[0].a, w[1].a, w[2].a, w[3].a, xs),
               detail_dot16<kLargest>(acc[t].b, w[0].b, w[1].b, w[2].b, w[3].b, xs)};
   }

@@ -61,6 +61,7 @@ CB_INLINE F32x16 f32_scale_by_power(F32x16 a, I32x16 exponent) {
 CB_INLINE I32x16 i32_zero() { return {_mm512_setzero_si512()}; }
 CB_INLINE I32x16 i32_set(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
 CB_INLINE void i32_store(std::int32_t* p, I32x16 a) { _mm512_storeu_si512(p, a.v); }
+CB_INLINE I32x16 i32_load(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
 CB_INLINE I32x16 operator+(I32x16 a, I32x16 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 CB_INLINE I32x16 operator-(I32x16 a, I32x16 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 template <int kShift>
@@ -141,7 +142,7 @@ CB_INLINE __m512i detail_dot4(__m512i acc, __m512i w, __m512i xs) {
   return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
 #endif
 }
-template <int kLargest, int kWidth, int kTokens>
+template <int kLargest, int kStride, int kTokens>
 CB_INLINE void dot16(I32x16 (&acc)[kTokens], const U8x64 (&w)[4], const std::int8_t* x) {
 #if !CB_HAS_VNNI
   // Pairs of products fit into 16 bits four slices deep.
@@ -149,8 +150,7 @@ CB_INLINE void dot16(I32x16 (&acc)[kTokens], const U8x64 (&w)[4], const std::int
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) {
       const auto pairs = [&](int s) {
-        return _mm512_maddubs_epi16(w[s].v,
-                                    _mm512_set1_epi32(load_int32(x + 4 * (s * kWidth + t))));
+        return _mm512_maddubs_epi16(w[s].v, _mm512_set1_epi32(load_int32(x + 4 * s + kStride * t)));
       };
       const __m512i sum = _mm512_add_epi16(_mm512_add_epi16(pairs(0), pairs(1)),
                                            _mm512_add_epi16(pairs(2), pairs(3)));
@@ -164,9 +164,21 @@ CB_INLINE void dot16(I32x16 (&acc)[kTokens], const U8x64 (&w)[4], const std::int
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) {
       acc[t].v = detail_dot4<kLargest>(acc[t].v, w[s].v,
-                                       _mm512_set1_epi32(load_int32(x + 4 * (s * kWidth + t))));
+                                       _mm512_set1_epi32(load_int32(x + 4 * s + kStride * t)));
     }
   }
+}
+
+CB_INLINE void u8_fold(std::uint8_t* p, U8x64 w, int offset, const std::uint8_t* scales) {
+  const __m512i wide = i32_load_i8(scales).v;
+  const __m512i scale = _mm512_mask_blend_epi16(0xaaaaaaaau, wide, _mm512_slli_epi32(wide, 16));
+  const __m512i start = _mm512_set1_epi16(static_cast<short>(offset));
+  const __m512i even = _mm512_mullo_epi16(
+      _mm512_sub_epi16(_mm512_and_si512(w.v, _mm512_set1_epi16(0xff)), start), scale);
+  const __m512i odd = _mm512_mullo_epi16(_mm512_sub_epi16(_mm512_srli_epi16(w.v, 8), start), scale);
+  constexpr __mmask64 kOdd = 0xaaaaaaaaaaaaaaaaull;
+  _mm512_storeu_si512(p, _mm512_mask_blend_epi8(kOdd, even, _mm512_slli_epi16(odd, 8)));
+  _mm512_storeu_si512(p + 64, _mm512_mask_blend_epi8(kOdd, _mm512_srli_epi16(even, 8), odd));
 }
 
 CB_INLINE I16x32 i16_load_i8(const std::uint8_t* p) {

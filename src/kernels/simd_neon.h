@@ -166,23 +166,23 @@ CB_INLINE int8x16_t detail_four(const std::int8_t* x) {
   return vreinterpretq_s8_s32(vdupq_n_s32(load_int32(x)));
 }
 /// 128 times the sum of four slices' activations, added to every lane.
-template <int kLargest, int kWidth, int kTokens>
+template <int kLargest, int kStride, int kTokens>
 CB_INLINE void detail_add_excess(I32x16 (&acc)[kTokens], const std::int8_t* x) {
   if constexpr (kLargest <= 127) return;
   CB_UNROLL
   for (int t = 0; t < kTokens; ++t) {
     int16x8_t pairs = vdupq_n_s16(0);
     CB_UNROLL
-    for (int s = 0; s < 4; ++s) pairs = vpadalq_s8(pairs, detail_four(x + 4 * (s * kWidth + t)));
+    for (int s = 0; s < 4; ++s) pairs = vpadalq_s8(pairs, detail_four(x + 4 * s + kStride * t));
     const int32x4_t excess = vshlq_n_s32(vpaddlq_s16(pairs), 7);
     CB_UNROLL
     for (int i = 0; i < 4; ++i) acc[t].v[i] = vaddq_s32(acc[t].v[i], excess);
   }
 }
 #if CB_HAS_DOTPROD
-template <int kLargest, int kWidth, int kTokens>
+template <int kLargest, int kStride, int kTokens>
 CB_INLINE void dot16(I32x16 (&acc)[kTokens], const U8x64 (&w)[4], const std::int8_t* x) {
-  detail_add_excess<kLargest, kWidth>(acc, x);
+  detail_add_excess<kLargest, kStride>(acc, x);
   CB_UNROLL
   for (int s = 0; s < 4; ++s) {
     int8x16_t values[4];
@@ -190,7 +190,7 @@ CB_INLINE void dot16(I32x16 (&acc)[kTokens], const U8x64 (&w)[4], const std::int
     for (int i = 0; i < 4; ++i) values[i] = detail_signed<kLargest>(w[s].v[i]);
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) {
-      const int8x16_t four = detail_four(x + 4 * (s * kWidth + t));
+      const int8x16_t four = detail_four(x + 4 * s + kStride * t);
       CB_UNROLL
       for (int i = 0; i < 4; ++i) acc[t].v[i] = vdotq_s32(acc[t].v[i], values[i], four);
     }
@@ -232,14 +232,14 @@ CB_INLINE int32x4_t detail_dot16(int32x4_t acc, const int8x16_t (&w)[4], const i
     return vaddq_s32(acc, vpaddq_s32(low, high));
   }
 }
-template <int kLargest, int kWidth, int kTokens>
+template <int kLargest, int kStride, int kTokens>
 CB_INLINE void dot16(I32x16 (&acc)[kTokens], const U8x64 (&w)[4], const std::int8_t* x) {
-  detail_add_excess<kLargest, kWidth>(acc, x);
+  detail_add_excess<kLargest, kStride>(acc, x);
   CB_UNROLL
   for (int t = 0; t < kTokens; ++t) {
     int8x16_t xs[4];
     CB_UNROLL
-    for (int s = 0; s < 4; ++s) xs[s] = detail_four(x + 4 * (s * kWidth + t));
+    for (int s = 0; s < 4; ++s) xs[s] = detail_four(x + 4 * s + kStride * t);
     CB_UNROLL
     for (int i = 0; i < 4; ++i) {
       int8x16_t values[4];

@@ -76,6 +76,7 @@ CB_INLINE F32x16 f32_scale_by_power(F32x16 a, I32x16 exponent) {
 CB_INLINE I32x16 i32_zero() { CB_LANES(I32x16, 0); }
 CB_INLINE I32x16 i32_set(std::int32_t x) { CB_LANES(I32x16, x); }
 CB_INLINE void i32_store(std::int32_t* p, I32x16 a) { std::memcpy(p, a.v, sizeof a.v); }
+CB_INLINE I32x16 i32_load(const std::int32_t* p) { CB_LANES(I32x16, p[i]); }
 CB_INLINE I32x16 operator+(I32x16 a, I32x16 b) { CB_LANES(I32x16, a.v[i] + b.v[i]); }
 CB_INLINE I32x16 operator-(I32x16 a, I32x16 b) { CB_LANES(I32x16, a.v[i] - b.v[i]); }
 template <int kShift>
@@ -142,17 +143,27 @@ CB_INLINE U8x64 u8_table(const std::uint8_t* table, U8x64 index) {
   return index;
 }
 
-/// acc[t][lane] += sum over slices s < 4 and j < 4 of w[s][4 lane + j] * x[4 (s kWidth + t) + j],
-/// exactly, for kTokens tokens of a block of kWidth. No weight exceeds kLargest.
-template <int kLargest, int kWidth, int kTokens>
+/// acc[t][lane] += sum over slices s < 4 and j < 4 of w[s][4 lane + j] * x[kStride t + 4 s + j],
+/// exactly, for kTokens tokens. No weight exceeds kLargest.
+template <int kLargest, int kStride, int kTokens>
 CB_INLINE void dot16(I32x16 (&acc)[kTokens], const U8x64 (&w)[4], const std::int8_t* x) {
   for (int t = 0; t < kTokens; ++t) {
     for (int s = 0; s < 4; ++s) {
-      const std::int8_t* four = x + 4 * (s * kWidth + t);
+      const std::int8_t* four = x + 4 * s + kStride * t;
       for (int i = 0; i < 16; ++i) {
         for (int j = 0; j < 4; ++j) acc[t].v[i] += w[s].v[4 * i + j] * four[j];
       }
     }
+  }
+}
+
+/// (w - offset) * scales[lane], signed and of at most 16 bits, in two planes: the low bytes at p,
+/// the high ones at p + 64. For tiles (product_tiles_body.h).
+CB_INLINE void u8_fold(std::uint8_t* p, U8x64 w, int offset, const std::uint8_t* scales) {
+  for (int i = 0; i < 64; ++i) {
+    const int folded = (w.v[i] - offset) * static_cast<std::int8_t>(scales[i / 4]);
+    p[i] = static_cast<std::uint8_t>(folded & 0xff);
+    p[64 + i] = static_cast<std::uint8_t>(folded >> 8);
   }
 }
 

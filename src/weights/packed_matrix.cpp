@@ -300,6 +300,7 @@ void PackedMatrix::multiply_packed(const Kernels& kernels, const ActivationRows&
     a.n_panels = n_panels;
     a.columns = columns_;
     a.table = form_.table;
+    a.q_offset = form_.q_offset;
     a.x = x.quantized;
     a.n_tokens = x.n_tokens;
     a.y = y;
