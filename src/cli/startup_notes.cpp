@@ -23,21 +23,12 @@ void add(std::vector<std::string>& notes, std::string note) {
   if (!note.empty()) notes.push_back(std::move(note));
 }
 
-void add_placement(const ThreadPool& pool, std::vector<std::string>& notes, Pinning wanted) {
-  const ThreadPlacement& placement = pool.placement();
-  if (wanted == Pinning::cores && placement.processors.empty()) {
-    notes.push_back("--pin cores: the system does not say which processors there are");
-  }
-  if (placement.processors.empty()) return;
-  if (pool.pinned() < pool.size()) {
-    notes.push_back(fmt::format("the system refused to pin {} of {} threads to their processors",
-                                pool.size() - pool.pinned(), pool.size()));
-  } else if (wanted == Pinning::usual) {
-    notes.push_back(fmt::format(
-        "{} threads are pinned to cores of {} memory nodes, and weights lie where they are read; "
-        "--pin off leaves both to the system",
-        pool.size(), placement.nodes));
-  }
+double packed_bits(const PackedMatrix& matrix) {
+  const std::int64_t rows = matrix.panels() * kPanelRows;
+  return 8 *
+         static_cast<double>(
+             PackedMatrix::packed_bytes_for(matrix.format(), rows, matrix.columns())) /
+         static_cast<double>(rows * matrix.columns());
 }
 
 void add_flags(const Session& session, std::vector<std::string>& notes) {
@@ -93,7 +84,8 @@ std::vector<TypeProduct> type_products(const Model& model) {
     };
     auto found = std::ranges::find_if(products, same);
     if (found == products.end()) {
-      products.push_back({&matrix->format(), matrix->path(), matrix->kernel_name(), {}});
+      products.push_back(
+          {&matrix->format(), matrix->path(), matrix->kernel_name(), {}, packed_bits(*matrix)});
       found = products.end() - 1;
     }
     found->tensors.push_back(matrix->name());
@@ -101,21 +93,47 @@ std::vector<TypeProduct> type_products(const Model& model) {
   return products;
 }
 
+std::string TypeProduct::note() const {
+  constexpr double kNoticeable = 1.5;
+  const bool grows = packed_bits > kNoticeable * format->bits_per_weight();
+  std::string what;
+  if (path == "float") {
+    what = format->unpack == nullptr
+               ? "products in floats: slower than a type with integer form"
+               : "products in floats, as its blocks do not fit the rows: slower";
+  } else if (path == "widened" || grows) {
+    what = fmt::format("{:.3g} bits a weight in memory, {:.3g} in the file: more to read{}",
+                       packed_bits, format->bits_per_weight(),
+                       path == "widened" ? ", as no kernel has its form" : "");
+  } else {
+    return "";
+  }
+  return fmt::format("{} ({}: {}): {}", format->name, matrices_of(tensors.size()),
+                     some_names(tensors), what);
+}
+
 std::vector<std::string> product_notes(const Model& model) {
   std::vector<std::string> notes;
   if (model.options().activations == ActivationMode::f32) return notes;  // a note of its own
-  for (const TypeProduct& p : type_products(model)) {
-    if (p.path == "integer") continue;
-    const std::string what =
-        p.path == "widened"
-            ? "widened to 8 bits, as no kernel has its form: more bytes to read than the file has"
-        : p.format->unpack == nullptr
-            ? "products in floats: slower than a type with integer form"
-            : "products in floats, as its blocks do not fit the rows: slower";
-    notes.push_back(fmt::format("{} ({}: {}): {}", p.format->name, matrices_of(p.tensors.size()),
-                                some_names(p.tensors), what));
-  }
+  for (const TypeProduct& p : type_products(model)) add(notes, p.note());
   return notes;
+}
+
+std::string placement_note(const ThreadPool& pool, Pinning wanted, bool repack) {
+  const ThreadPlacement& placement = pool.placement();
+  if (placement.processors.empty()) {
+    return wanted == Pinning::cores
+               ? "--pin cores: the system does not say which processors there are"
+               : "";
+  }
+  if (pool.pinned() < pool.size()) {
+    return fmt::format("the system refused to pin {} of {} threads to their processors",
+                       pool.size() - pool.pinned(), pool.size());
+  }
+  if (wanted != Pinning::usual) return "";
+  return fmt::format(
+      "{} threads are pinned to cores of {} memory nodes{}; --pin off leaves it to the system",
+      pool.size(), placement.nodes, repack ? ", next to the weights that they read" : "");
 }
 
 std::string isa_note(Isa isa, const char* forced) {
@@ -171,7 +189,7 @@ std::vector<std::string> startup_notes(const Session& session) {
                     machine_limits())) {
     notes.push_back(std::move(note));
   }
-  add_placement(pool, notes, session.options().pinning);
+  add(notes, placement_note(pool, session.options().pinning, session.options().repack));
   add_flags(session, notes);
   for (std::string& note : product_notes(session.model())) notes.push_back(std::move(note));
   // Weights are resident by now; the cache's pages and the buffers' come as they are used.

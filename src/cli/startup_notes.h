@@ -20,9 +20,12 @@ struct TypeProduct {
   std::string_view path;    ///< PackedMatrix::path()
   std::string_view kernel;  ///< PackedMatrix::kernel_name()
   std::vector<std::string> tensors;
+  double packed_bits = 0;  ///< a weight, as it lies in memory when packed
 
   /// "g32_b4_min: Q4_1's own form"
   std::string reason() const;
+  /// What is slow about it, with the tensors; "" for an integer form about as small as in the file.
+  std::string note() const;
 };
 /// In the order of their first tensor; a table of embeddings counts if it is multiplied with too.
 std::vector<TypeProduct> type_products(const Model& model);
@@ -39,6 +42,8 @@ std::string isa_note(Isa isa, const char* forced);
 /// `allowed` processors, of which the limits leave `usable`.
 std::vector<std::string> thread_notes(int threads, int usable, int allowed,
                                       const MachineLimits& limits);
+/// Where threads are pinned without having been asked, and where that was refused; else "".
+std::string placement_note(const ThreadPool& pool, Pinning wanted, bool repack);
 /// "" when `needed_bytes` fit.
 std::string memory_note(std::uint64_t needed_bytes, std::uint64_t usable_bytes);
 /// "" unless the system gives no large pages.

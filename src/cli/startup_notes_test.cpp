@@ -142,6 +142,8 @@ TEST(StartupNotes, TypesNameTheirKernel) {
   std::size_t tensors = 0;
   for (const TypeProduct& p : type_products(*integers)) {
     tensors += p.tensors.size();
+    EXPECT_GT(p.packed_bits, 0.9 * p.format->bits_per_weight()) << p.format->name;
+    EXPECT_LT(p.packed_bits, 1.5 * p.format->bits_per_weight()) << p.format->name;
     if (p.path == "float") continue;
     EXPECT_THAT(p.reason(),
                 AllOf(HasSubstr(std::string(p.kernel)), HasSubstr(std::string(p.format->name))));
@@ -150,6 +152,46 @@ TEST(StartupNotes, TypesNameTheirKernel) {
   EXPECT_EQ(tensors, integers->matrices().size() - (tied ? 0 : 1)) << "else only looked up";
   for (const TypeProduct& p : type_products(*floats)) EXPECT_EQ(p.path, "float");
   EXPECT_THAT(product_notes(*floats), IsEmpty()) << "--activations f32 has a note of its own";
+}
+
+TEST(StartupNotes, WidenedAndFloatProductsAreNamedWithTheirTensors) {
+  const Format* q8 = find_format("Q8_0");
+  const Format* f16 = find_format("F16");
+  ASSERT_TRUE(q8 != nullptr && f16 != nullptr);
+  const TypeProduct own = {q8, "integer", "g32_b8", {"a"}, 8.5};
+  EXPECT_EQ(own.note(), "");
+  EXPECT_EQ(own.reason(), "g32_b8: the integer form of Q8_0");
+  const TypeProduct widened = {q8, "widened", "k16_b8_f32", {"a", "b", "c", "d"}, 9.25};
+  EXPECT_EQ(widened.note(),
+            "Q8_0 (4 matrices: a, b, c and 1 more): 9.25 bits a weight in memory, 8.5 in the file: "
+            "more to read, as no kernel has its form");
+  EXPECT_THAT(widened.reason(), HasSubstr("k16_b8_f32: Q8_0 widened to 8 bits"));
+  const TypeProduct grown = {find_format("IQ2_XXS"), "integer", "k32_b8_f32", {"a"}, 8.375};
+  EXPECT_EQ(grown.note(),
+            "IQ2_XXS (1 matrix: a): 8.38 bits a weight in memory, 2.06 in the file: more to read");
+  const TypeProduct floats = {f16, "float", "float", {"a"}, 16};
+  EXPECT_EQ(floats.note(),
+            "F16 (1 matrix: a): products in floats: slower than a type with integer form");
+  const TypeProduct odd = {q8, "float", "float", {"a"}, 32};
+  EXPECT_THAT(odd.note(), HasSubstr("do not fit the rows"));
+}
+
+/// Two nodes that are one, and a processor that no machine has.
+TEST(StartupNotes, PlacedThreadsAreSaidWhenNobodyAskedOrTheSystemRefused) {
+  const std::vector<int> allowed = allowed_processors();
+  const ThreadPool plain(2);
+  EXPECT_EQ(placement_note(plain, Pinning::usual, true), "");
+  EXPECT_EQ(placement_note(plain, Pinning::off, true), "");
+  EXPECT_THAT(placement_note(plain, Pinning::cores, true), HasSubstr("does not say"));
+  const ThreadPool placed(2, {.processors = {allowed.front()}, .nodes = 2});
+  EXPECT_EQ(placement_note(placed, Pinning::usual, true),
+            "2 threads are pinned to cores of 2 memory nodes, next to the weights that they read; "
+            "--pin off leaves it to the system");
+  EXPECT_THAT(placement_note(placed, Pinning::usual, false), Not(HasSubstr("weights")));
+  EXPECT_EQ(placement_note(placed, Pinning::cores, true), "");
+  const ThreadPool refused(3, {.processors = {4095}, .nodes = 1});
+  EXPECT_EQ(placement_note(refused, Pinning::cores, true),
+            "the system refused to pin 3 of 3 threads to their processors");
 }
 
 TEST(StartupNotes, PinnedRunsGiveTheSameAnswer) {
