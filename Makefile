@@ -14,7 +14,7 @@ export CHECKBIT_NO_SETUP
 
 MODELS := smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b
 
-.PHONY: build setup demo model models test test-identity asan tsan clang arm64 fuzz check-oracles bench-run bench-types bench-kernels \
+.PHONY: build setup demo model models test test-identity asan tsan clang arm64 fuzz check-oracles bench-run bench-types bench-kernels bench-order \
   performance-docs reference format install clean help
 
 build: setup ## build build/release/checkbit (the default)
@@ -86,6 +86,11 @@ bench-kernels: ## micro-benchmarks of the kernels, with shares of bandwidth and 
 	@tools/setup build bench
 	@cmake --preset release >/dev/null && cmake --build $(BUILD) -j $(JOBS) --target kernels_bench
 	@$(BUILD)/kernels_bench
+
+bench-order: models ## what the canonical order of sums costs: beside kernels that add in any, in one process
+	@tools/setup build bench
+	@cmake --preset release >/dev/null && cmake --build $(BUILD) -j $(JOBS) --target run_bench
+	@$(BUILD)/run_bench $(MODELS)
 
 reference: build ## write docs/reference.md from the commands' help
 	@$(BUILD)/checkbit help --markdown > docs/reference.md

@@ -55,6 +55,8 @@ CB_INLINE void score_block(const AttentionArguments& a, const float* queries,
     CB_UNROLL
     for (int r = 0; r < kRows; ++r) acc[b][r] = f32_zero();
   }
+  OtherChains<kRows, (CB_CHAINS > 1 && kRows <= 4)> others[kBlocks];
+  CB_UNROLL_CHAINS
   for (std::int64_t d = 0; d < a.head_size; ++d) {
     CB_UNROLL
     for (int b = 0; b < kBlocks; ++b) {
@@ -62,10 +64,14 @@ CB_INLINE void score_block(const AttentionArguments& a, const float* queries,
       CB_UNROLL
       for (int r = 0; r < kRows; ++r)
         acc[b][r] = f32_fma(k, f32_set(queries[d * kRows + r]), acc[b][r]);
+      others[b].next(acc[b]);
     }
   }
   CB_UNROLL
-  for (int b = 0; b < kBlocks; ++b) finish_scores(a, position + b * kCacheBlock, acc[b]);
+  for (int b = 0; b < kBlocks; ++b) {
+    others[b].add_to(acc[b]);
+    finish_scores(a, position + b * kCacheBlock, acc[b]);
+  }
 }
 
 /// Scores of positions [begin, end) for all rows, which are kRows.

@@ -37,12 +37,16 @@ CB_INLINE int lanes_left(std::int64_t n, std::int64_t i) {
 }
 
 void rms_norm(const float* x, const float* weight, float epsilon, std::int64_t n, float* out) {
-  F32x16 squares = f32_zero();
+  F32x16 squares[1] = {f32_zero()};
+  OtherChains<1, (CB_CHAINS > 1)> others;
+  CB_UNROLL_CHAINS
   for (std::int64_t i = 0; i < n; i += 16) {
     const F32x16 v = f32_load_partial(x + i, lanes_left(n, i));
-    squares = f32_fma(v, v, squares);
+    squares[0] = f32_fma(v, v, squares[0]);
+    others.next(squares);
   }
-  const float mean = f32_sum(squares) / static_cast<float>(n);
+  others.add_to(squares);
+  const float mean = f32_sum(squares[0]) / static_cast<float>(n);
   const F32x16 inverse = f32_set(1.0f / std::sqrt(mean + epsilon));
   for (std::int64_t i = 0; i < n; i += 16) {
     const int lanes = lanes_left(n, i);

@@ -29,6 +29,16 @@
 #else
 #define CB_UNROLL _Pragma("GCC unroll 16")
 #endif
+/// Chains that a sum alternates between where its latency might bound the speed: one, the canonical
+/// order. More only in cmake/free_order.cmake, which measures what that costs.
+#ifndef CB_CHAINS
+#define CB_CHAINS 1
+#endif
+#if CB_CHAINS > 1
+#define CB_UNROLL_CHAINS _Pragma("GCC unroll 4")
+#else
+#define CB_UNROLL_CHAINS
+#endif
 
 namespace checkbit {
 /// Four activation bytes as one integer, for the broadcast.

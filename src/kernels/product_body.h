@@ -77,6 +77,37 @@ struct TileInputs {
   const std::int32_t* mins;
 };
 
+/// The sums of the other chains, where there are any: `next` exchanges them with those in use.
+template <int kSums, bool kSeveral>
+struct OtherChains {
+  CB_INLINE void next(F32x16 (&)[kSums]) {}
+  CB_INLINE void add_to(F32x16 (&)[kSums]) const {}
+};
+template <int kSums>
+struct OtherChains<kSums, true> {
+  F32x16 sums[CB_CHAINS][kSums];  ///< the last is room for the exchange
+  CB_INLINE OtherChains() {
+    CB_UNROLL
+    for (int i = 0; i < CB_CHAINS * kSums; ++i) sums[i / kSums][i % kSums] = f32_zero();
+  }
+  CB_INLINE void next(F32x16 (&used)[kSums]) {
+    CB_UNROLL
+    for (int i = 0; i < kSums; ++i) {
+      sums[CB_CHAINS - 1][i] = used[i];
+      used[i] = sums[0][i];
+      CB_UNROLL
+      for (int chain = 1; chain < CB_CHAINS; ++chain) sums[chain - 1][i] = sums[chain][i];
+    }
+  }
+  CB_INLINE void add_to(F32x16 (&used)[kSums]) const {
+    CB_UNROLL
+    for (int i = 0; i < kSums; ++i) {
+      CB_UNROLL
+      for (int chain = 0; chain + 1 < CB_CHAINS; ++chain) used[i] = used[i] + sums[chain][i];
+    }
+  }
+};
+
 /// Integer sums of one sub-group (16 columns: half kHalf of a unit; else whole units).
 template <class P, int kWidth, int kTokens, bool kBytes, int kHalf>
 CB_INLINE void sub_group_sums(const TileInputs& in, int sub, I32x16 (&sums)[kTokens]) {
@@ -220,6 +251,8 @@ CB_NOINLINE void product_tile(const ProductArguments& a, TokenBlock block, int l
     F32x16 acc[kTokens];
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) acc[t] = f32_zero();
+    OtherChains<kTokens, (CB_CHAINS > 1 && kTokens == 1)> others;
+    CB_UNROLL_CHAINS
     for (std::int64_t r = 0; r < records; ++r) {
       for (int index = 0; index < P::kLayout.n_scales; ++index) {
         I32x16 total[kTokens];
@@ -227,7 +260,9 @@ CB_NOINLINE void product_tile(const ProductArguments& a, TokenBlock block, int l
         add_scale_group<P, kWidth, kTokens>(in, index, total, acc);
       }
       next_record<P, kWidth, kBytes>(in);
+      others.next(acc);
     }
+    others.add_to(acc);
     float* y = a.y + (block.first + lane) * a.y_stride + 16 * panel;
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) f32_store(y + t * a.y_stride, acc[t]);

@@ -1,0 +1,26 @@
+# The kernels once more, free to add in any order, for `make bench-order` alone: what the canonical
+# order costs (docs/numerics.md). A compiler that may fuse and reorder, and one, two or four
+# independent chains per sum where one might bound the speed. Nothing else links them.
+if(TARGET run_bench)
+  set(isas avx2 avx512_vnni)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64")
+    set(isas neon neon_dotprod)
+  endif()
+  set(orders "")
+  foreach(chains 1 2 4)
+    set(library checkbit_free_order_${chains})
+    add_library(${library} OBJECT EXCLUDE_FROM_ALL)
+    target_include_directories(${library} PRIVATE ${CMAKE_SOURCE_DIR}/src)
+    target_link_libraries(${library} PRIVATE fmt::fmt)
+    target_compile_options(${library} PRIVATE -fno-math-errno -ffp-contract=fast
+      -fassociative-math -freciprocal-math -fno-signed-zeros -fno-trapping-math)
+    target_compile_definitions(${library} PRIVATE CB_CHAINS=${chains})
+    foreach(isa IN LISTS isas)
+      target_sources(${library} PRIVATE ${CMAKE_SOURCE_DIR}/src/kernels/isa_${isa}.cpp)
+      target_compile_definitions(${library} PRIVATE isa_${isa}=free${chains}_${isa})
+      string(APPEND orders "CHECKBIT_FREE_ORDER(${isa}, ${chains}) ")
+    endforeach()
+    target_link_libraries(run_bench PRIVATE ${library})
+  endforeach()
+  target_compile_definitions(run_bench PRIVATE "CHECKBIT_FREE_ORDERS=${orders}")
+endif()
