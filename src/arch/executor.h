@@ -27,11 +27,11 @@ struct BatchToken {
   bool wants_logits = false;
 };
 
-/// What a step did, for observers. Rows are [tokens][stride], `size` floats of each are used.
 inline constexpr std::int64_t kLanes = 16;
 /// Whole vectors of lanes, which are whole cache lines of floats.
 constexpr std::int64_t padded(std::int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
+/// What a step did, for observers. Rows are [tokens][stride], `size` floats of each are used.
 struct StepView {
   const Step& step;
   std::int64_t layer;  ///< -1 outside the layers

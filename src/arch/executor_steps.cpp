@@ -116,15 +116,15 @@ void Executor::run_linears(std::span<const Step> steps, std::int64_t layer) {
   // A prompt computes for longer than it reads.
   constexpr std::int64_t kMostTokens = 8;
   next_read_ += static_cast<std::size_t>(pool_->size());
-  const bool ahead = n_tokens_ <= kMostTokens && next_read_ < reads_.size();
+  const bool few = n_tokens_ <= kMostTokens;
+  const bool ahead = few && next_read_ < reads_.size();
   pool_->expect(ahead ? reads_.data() + next_read_ : nullptr);
-  const bool one_by_one = n_tokens_ > kMostTokens;  // a panel takes long for many tokens
   pool_->for_shares(
       panels,
       [&](std::int64_t begin, std::int64_t end, int thread) {
         multiply_range(steps, layer, sets, begin, end, thread);
       },
-      one_by_one ? 1 : 0);
+      few ? 0 : 1);  // a panel takes long for many tokens
 }
 
 /// Panels [begin, end) of the steps' matrices laid end to end.

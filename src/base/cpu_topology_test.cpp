@@ -6,9 +6,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <numeric>
+
+#include "base/made_up_tree.h"
 
 namespace checkbit {
 namespace {
@@ -22,20 +23,8 @@ std::vector<int> count_from(int first, int count) {
 }
 
 /// A tree like /sys/devices/system.
-class CpuTopologyTest : public ::testing::Test {
+class CpuTopologyTest : public MadeUpTree {
  protected:
-  void SetUp() override {
-    root_ = ::testing::TempDir() + "checkbit_topology_" +
-            ::testing::UnitTest::GetInstance()->current_test_info()->name();
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-  }
-  void TearDown() override { fs::remove_all(root_); }
-
-  void write(const std::string& path, const std::string& text) {
-    fs::create_directories(fs::path(root_ + "/" + path).parent_path());
-    std::ofstream(root_ + "/" + path) << text;
-  }
   void write_node(const std::string& name, const std::string& list) {
     write("node/" + name + "/cpulist", list + "\n");
   }
@@ -54,8 +43,6 @@ class CpuTopologyTest : public ::testing::Test {
     write_node("node1", "32-63,96-127");
     for (int core = 0; core < 64; ++core) write_core({core, core + 64});
   }
-
-  std::string root_;
 };
 
 TEST_F(CpuTopologyTest, NothingThereIsOneNodeOfSingleProcessors) {

@@ -2,32 +2,15 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
+#include "base/made_up_tree.h"
 
 namespace checkbit {
 namespace {
 
-namespace fs = std::filesystem;
-
 /// A tree like /sys/fs/cgroup.
-class MachineLimitsTest : public ::testing::Test {
+class MachineLimitsTest : public MadeUpTree {
  protected:
-  void SetUp() override {
-    root_ = ::testing::TempDir() + "checkbit_limits_" +
-            ::testing::UnitTest::GetInstance()->current_test_info()->name();
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-  }
-  void TearDown() override { fs::remove_all(root_); }
-
-  void write(const std::string& path, const std::string& text) {
-    fs::create_directories(fs::path(root_ + "/" + path).parent_path());
-    std::ofstream(root_ + "/" + path) << text;
-  }
   MachineLimits limits() { return machine_limits(root_ + "/groups", root_); }
-
-  std::string root_;
 };
 
 TEST_F(MachineLimitsTest, NothingThereIsNoLimit) {
