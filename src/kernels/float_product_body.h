@@ -10,6 +10,9 @@ CB_INLINE F32x16 load_weights(const std::uint8_t* panel, std::int64_t column) {
   return f32_load_bfloat16(narrow);
 }
 
+/// Accumulators that fit into the registers beside weights and activations.
+inline constexpr int kFloatChains = CB_TOKEN_TILE == 8 ? 16 : 4;
+
 /// kPanels x kTokens independent chains hide the latency of the multiply-add.
 template <FloatStorage kStorage, int kPanels, int kTokens>
 CB_INLINE void float_tile(const FloatProductArguments& a, std::int64_t first_panel,
@@ -37,21 +40,29 @@ CB_INLINE void float_tile(const FloatProductArguments& a, std::int64_t first_pan
   }
 }
 
-template <FloatStorage kStorage, int kTokens>
-CB_NOINLINE void float_panels(const FloatProductArguments& a, std::int64_t first_token) {
-  constexpr int kPanels = kTokens == 1 ? 4 : 1;
-  std::int64_t panel = 0;
-  for (; panel + kPanels <= a.n_panels; panel += kPanels)
-    float_tile<kStorage, kPanels, kTokens>(a, panel, first_token);
-  for (; panel < a.n_panels; ++panel) float_tile<kStorage, 1, kTokens>(a, panel, first_token);
+/// All tokens against kPanels panels: those come from memory once, however many tokens there are.
+/// Two panels at a time read an activation half as often, four hide the latency for one token.
+template <FloatStorage kStorage, int kPanels>
+CB_NOINLINE void float_tokens(const FloatProductArguments& a, std::int64_t panel) {
+  constexpr int kAtOnce = kPanels * CB_TOKEN_TILE <= kFloatChains ? kPanels : 1;
+  std::int64_t token = 0;
+  for (; token + CB_TOKEN_TILE <= a.n_tokens; token += CB_TOKEN_TILE) {
+    for (int p = 0; p < kPanels; p += kAtOnce)
+      float_tile<kStorage, kAtOnce, CB_TOKEN_TILE>(a, panel + p, token);
+  }
+  for (; token < a.n_tokens; ++token) float_tile<kStorage, kPanels, 1>(a, panel, token);
 }
 
 template <FloatStorage kStorage>
 void float_product_of(const FloatProductArguments& a) {
-  std::int64_t token = 0;
-  for (; token + CB_TOKEN_TILE <= a.n_tokens; token += CB_TOKEN_TILE)
-    float_panels<kStorage, CB_TOKEN_TILE>(a, token);
-  for (; token < a.n_tokens; ++token) float_panels<kStorage, 1>(a, token);
+  constexpr int kPanels = 4;
+  std::int64_t panel = 0;
+  if (a.n_tokens < CB_TOKEN_TILE) {
+    for (; panel + kPanels <= a.n_panels; panel += kPanels)
+      float_tokens<kStorage, kPanels>(a, panel);
+  }
+  for (; panel + 2 <= a.n_panels; panel += 2) float_tokens<kStorage, 2>(a, panel);
+  for (; panel < a.n_panels; ++panel) float_tokens<kStorage, 1>(a, panel);
 }
 
 void float_product(const FloatProductArguments& a) {

@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -51,6 +52,12 @@ ThreadPlacement placement_for(Pinning pinning, int threads) {
   return pinning == Pinning::cores || usual ? place_threads(topology, threads) : ThreadPlacement();
 }
 
+Result<Model> load_model(const ModelFile& file, const SessionOptions& options, ThreadPool& pool) {
+  Progress progress("loading", file.size_bytes(), "bytes");
+  return Model::load(file, {options.repack, options.activations}, pool,
+                     [&](std::uint64_t done, std::uint64_t) { progress.set(done); });
+}
+
 }  // namespace
 
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -70,19 +77,18 @@ Result<Session> Session::open(const std::string& path, const SessionOptions& opt
     error.message = fmt::format("{}: {}", path, error.message);
     return error;
   };
-  auto tokenizer = Tokenizer::create(impl->file->metadata());
-  if (!tokenizer) return named(tokenizer.error());
-  impl->tokenizer = *std::move(tokenizer);
   if (const auto source = impl->file->metadata().get_string("tokenizer.chat_template"))
     impl->template_source = *source;
+  // A large vocabulary takes one thread as long as a small model's weights take all of them.
+  auto reading =
+      std::async(std::launch::async, [&] { return Tokenizer::create(impl->file->metadata()); });
   const int threads = options.threads > 0 ? options.threads : usable_processors();
   impl->pool = std::make_unique<ThreadPool>(threads, placement_for(options.pinning, threads));
-  {
-    Progress progress("loading", impl->file->size_bytes(), "bytes");
-    CB_TRY(impl->model,
-           Model::load(*impl->file, {options.repack, options.activations}, *impl->pool,
-                       [&](std::uint64_t done, std::uint64_t) { progress.set(done); }));
-  }
+  Result<Model> model = load_model(*impl->file, options, *impl->pool);
+  Result<Tokenizer> tokenizer = reading.get();
+  if (!tokenizer) return named(tokenizer.error());
+  impl->tokenizer = *std::move(tokenizer);
+  CB_TRY(impl->model, std::move(model));
   if (options.lock_memory) impl->memory_lock = impl->model->lock_weights();
   const Hyperparameters& h = impl->model->hyperparameters();
   if (static_cast<std::int64_t>(impl->tokenizer->size()) > h.vocabulary) {
