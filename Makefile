@@ -14,7 +14,7 @@ export CHECKBIT_NO_SETUP
 
 MODELS := smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b
 
-.PHONY: build setup demo model models test test-identity asan tsan clang arm64 fuzz check-oracles bench-run bench-types bench-kernels bench-order \
+.PHONY: build setup demo model models test test-identity asan tsan clang arm64 fuzz checklist check-oracles bench-run bench-types bench-kernels bench-order \
   performance-docs reference format install clean help
 
 build: setup ## build build/release/checkbit (the default)
@@ -63,6 +63,9 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (60)
 
 models: build
 	@for name in $(MODELS); do $(BUILD)/checkbit pull $$name || exit 1; done
+
+checklist: models ## the code-quality checklist: sources, documents, and unit tests of every model
+	@python3 tools/checklist $(BUILD)/checkbit $(MODELS)
 
 check-oracles: models ## compare with gguf, numpy, jinja2, llama.cpp (built once; an hour; ORACLES=--short)
 	@tools/setup build test

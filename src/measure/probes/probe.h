@@ -56,9 +56,10 @@ struct ChoiceScore {
 };
 using ChoiceScores = std::vector<ChoiceScore>;
 
-/// The most likely choice, the first on a tie. Precondition: not empty.
+/// The choice that is likeliest by token (choices differ in length), the first on a tie.
+/// Precondition: not empty.
 std::size_t best_choice(const ChoiceScores& scores);
-/// Probability of each choice when the model must take one of them.
+/// Probability of each choice, all its tokens together, when the model must take one of them.
 std::vector<double> choice_probabilities(const ChoiceScores& scores);
 
 /// A model as a probe sees it. Each call starts with an empty context.
@@ -138,8 +139,8 @@ using ItemScorer = std::function<Result<ItemOutcome>(ProbeModel& model, const Pr
 Result<ProbeResult> run_items(const ProbeContext& context, std::string_view title,
                               std::vector<ProbeItem> items, const ItemScorer& scorer);
 
-/// The usual scorer: 1 when the right choice of the item's only question is the likeliest, with the
-/// probability of the right choice in bits of surprise as the first value.
+/// The usual scorer: 1 when the right choice of the item's only question is the best, with the
+/// surprise in bits at the right one among the choices as the first value.
 Result<ItemOutcome> score_choice(ProbeModel& model, const ProbeItem& item);
 
 }  // namespace checkbit
