@@ -6,8 +6,9 @@ set(CHECKBIT_LAYERS
 
 set(CHECKBIT_DEPENDS_base PkgConfig::XXHASH)
 set(CHECKBIT_DEPENDS_report nlohmann_json::nlohmann_json)
-set(CHECKBIT_DEPENDS_file CURL::libcurl OpenSSL::Crypto PkgConfig::ZIP nlohmann_json::nlohmann_json)
+set(CHECKBIT_DEPENDS_file CURL::libcurl OpenSSL::Crypto PkgConfig::ZIP ZLIB::ZLIB nlohmann_json::nlohmann_json)
 set(CHECKBIT_DEPENDS_run PkgConfig::PCRE2 nlohmann_json::nlohmann_json)
+set(CHECKBIT_DEPENDS_sandbox PkgConfig::SECCOMP PkgConfig::SQLITE)
 set(CHECKBIT_DEPENDS_cli CLI11::CLI11 PkgConfig::EDIT)
 
 if(CHECKBIT_TESTS)

@@ -1,0 +1,5 @@
+# Computes for ever.
+# ends: out of processor time
+tried()
+while True:
+    pass
