@@ -1,5 +1,6 @@
 #include "arch/kv_cache.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace checkbit {
@@ -51,20 +52,24 @@ void KvCache::extend(std::int64_t tokens) {
   length_ += tokens;
 }
 
-Result<KvCache> KvCache::fork(std::int64_t length) const {
-  CB_CHECK(length >= 0 && length <= length_);
+Result<KvCache> KvCache::fork(std::int64_t length, std::int64_t capacity) const {
+  CB_CHECK(length >= 0 && length <= length_ && capacity >= std::max<std::int64_t>(length, 1));
+  const auto resized = [&](std::int64_t bytes) {
+    return bytes / rounded(capacity_) * rounded(capacity);
+  };
   KvCache branch;
   branch.length_ = length;
-  branch.capacity_ = capacity_;
+  branch.capacity_ = capacity;
   branch.layers_ = layers_;
   branch.heads_ = heads_;
   branch.type_ = type_;
-  branch.key_bytes_ = key_bytes_;
-  branch.value_bytes_ = value_bytes_;
-  CB_TRY(branch.data_,
-         AlignedBuffer::allocate(data_.size(), "KV cache", AlignedBuffer::Pages::small));
-  const auto filled = [&](std::int64_t bytes) {
-    return static_cast<std::size_t>(bytes / rounded(capacity_) * rounded(length));
+  branch.key_bytes_ = resized(key_bytes_);
+  branch.value_bytes_ = resized(value_bytes_);
+  const auto bytes =
+      static_cast<std::size_t>(layers_ * heads_ * (branch.key_bytes_ + branch.value_bytes_));
+  CB_TRY(branch.data_, AlignedBuffer::allocate(bytes, "KV cache", AlignedBuffer::Pages::small));
+  const auto filled = [&](std::int64_t whole) {
+    return static_cast<std::size_t>(whole / rounded(capacity_) * rounded(length));
   };
   for (std::int64_t layer = 0; layer < layers_; ++layer) {
     for (std::int64_t head = 0; head < heads_; ++head) {

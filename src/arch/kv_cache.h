@@ -32,7 +32,9 @@ class KvCache {
   /// Another sequence that begins with the first `length` positions and goes its own way; neither
   /// hears of the other again. Copies what they hold, in whole blocks of 16: 28 kB a position for
   /// the 1.5B model in binary16. Errors: memory. Precondition: 0 <= length <= length().
-  Result<KvCache> fork(std::int64_t length) const;
+  Result<KvCache> fork(std::int64_t length) const { return fork(length, capacity_); }
+  /// The same with room of its own. Precondition: capacity >= max(length, 1).
+  Result<KvCache> fork(std::int64_t length, std::int64_t capacity) const;
 
   CacheType type() const { return type_; }
   void* keys(std::int64_t layer, std::int64_t head) const;

@@ -1,0 +1,154 @@
+#include "measure/tasks/run_task.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "report/text.h"
+#include "run/jinja/unicode.h"
+#include "score/statistics.h"
+
+namespace checkbit {
+namespace {
+
+/// The first of the largest, as numpy's argmax.
+std::size_t first_largest(const std::vector<double>& values) {
+  return static_cast<std::size_t>(std::ranges::max_element(values) - values.begin());
+}
+
+/// By likelihood, then by likelihood over the characters of the choice: the harness's acc and
+/// acc_norm.
+std::vector<Verdict> judge_choices(const TaskItem& item, std::span<const EndingScore> scores) {
+  std::vector<double> plain;
+  std::vector<double> normalized;
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    plain.push_back(scores[i].log_probability);
+    normalized.push_back(scores[i].log_probability /
+                         static_cast<double>(jinja::count_code_points(item.choices[i])));
+  }
+  std::vector<Verdict> verdicts;
+  for (const auto& values : {plain, normalized}) {
+    const std::size_t chosen = first_largest(values);
+    verdicts.push_back({item.choices[chosen], chosen == item.right});
+  }
+  return verdicts;
+}
+
+Status score_items(Session& session, const TaskData& data, std::span<const TaskItem> items,
+                   const TaskOptions& options, TaskResult& result) {
+  std::vector<EndingRequest> requests;
+  for (const TaskItem& item : items) {
+    requests.push_back({data.preamble + item.prompt, {}});
+    for (const std::string& choice : item.choices) requests.back().endings.push_back(" " + choice);
+  }
+  return score_endings(session, requests, options.endings,
+                       [&](std::size_t request, std::span<const EndingScore> scores) -> Status {
+                         result.items[request] = {judge_choices(items[request], scores),
+                                                  {scores.begin(), scores.end()},
+                                                  ""};
+                         return {};
+                       });
+}
+
+Status answer_items(Session& session, const TaskData& data, std::span<const TaskItem> items,
+                    const TaskOptions& options, TaskResult& result) {
+  const Task& task = *result.task;
+  GenerateOptions generate;
+  generate.max_tokens = options.max_tokens > 0 ? options.max_tokens : task.max_tokens;
+  generate.stop.assign(task.stop.begin(), task.stop.end());
+  generate.sampler.temperature = 0;
+  std::vector<BatchRequest> requests;
+  for (const TaskItem& item : items)
+    requests.push_back({session.tokenizer().encode(data.preamble + item.prompt), generate, {}});
+  const auto judge = [&](std::size_t number, const Generation& generation) -> Status {
+    CB_TRY(std::vector<Verdict> verdicts, task.judge(items[number], generation.text));
+    CB_CHECK(verdicts.size() == task.measures.size());
+    result.items[number] = {std::move(verdicts), {}, generation.text};
+    result.generated_tokens += generation.tokens.size();
+    return {};
+  };
+  CB_TRY_STATUS(generate_batch(session, std::move(requests), options.batch, judge, options.label));
+  return {};
+}
+
+}  // namespace
+
+std::size_t TaskResult::right(std::size_t measure) const {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      items, [&](const ItemResult& item) { return item.verdicts[measure].right; }));
+}
+
+SessionOptions task_session_options(SessionOptions options) {
+  options.max_logits = kEndingLogits;
+  return options;
+}
+
+Result<TaskResult> run_task(Session& session, const Task& task, const TaskData& data,
+                            const TaskOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::size_t count =
+      options.limit > 0 ? std::min(options.limit, data.items.size()) : data.items.size();
+  const std::span<const TaskItem> items = std::span(data.items).first(count);
+  TaskResult result{.task = &task, .items = std::vector<ItemResult>(count)};
+  CB_TRY_STATUS(task.judge == nullptr ? score_items(session, data, items, options, result)
+                                      : answer_items(session, data, items, options, result));
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+double chance_level(const TaskData& data, std::size_t items) {
+  double sum = 0;
+  for (const TaskItem& item : std::span(data.items).first(items))
+    sum += item.choices.empty() ? 0 : 1.0 / static_cast<double>(item.choices.size());
+  return items > 0 ? sum / static_cast<double>(items) : 0;
+}
+
+std::vector<Record> to_records(const TaskResult& result, const std::string& command) {
+  std::vector<Record> records;
+  const std::size_t count = result.items.size();
+  for (std::size_t m = 0; m < result.task->measures.size(); ++m) {
+    const std::size_t right = result.right(m);
+    const Interval interval = wilson_interval(right, count);
+    records.push_back({.name = std::string(result.task->measures[m]),
+                       .value = static_cast<double>(right) / static_cast<double>(count),
+                       .unit = "share",
+                       .low = interval.low,
+                       .high = interval.high,
+                       .command = command});
+  }
+  records.push_back(
+      {.name = "items", .value = static_cast<double>(count), .unit = "items", .command = command});
+  records.push_back({.name = "items_per_second",
+                     .value = static_cast<double>(count) / result.seconds,
+                     .unit = "items/s",
+                     .command = command});
+  return records;
+}
+
+nlohmann::ordered_json items_json(const TaskResult& result, const TaskData& data) {
+  nlohmann::ordered_json items = nlohmann::ordered_json::array();
+  for (std::size_t i = 0; i < result.items.size(); ++i) {
+    const ItemResult& item = result.items[i];
+    const TaskItem& asked = data.items[i];
+    nlohmann::ordered_json one = {{"line", asked.line}, {"prompt", asked.prompt}};
+    for (std::size_t m = 0; m < result.task->measures.size(); ++m) {
+      one[std::string(result.task->measures[m])] = {
+          {"right", item.verdicts[m].right}, {"answer", valid_utf8(item.verdicts[m].answer)}};
+    }
+    for (std::size_t c = 0; c < item.scores.size(); ++c) {
+      one["choices"].push_back({{"text", asked.choices[c]},
+                                {"log_probability", item.scores[c].log_probability},
+                                {"tokens", item.scores[c].tokens},
+                                {"greedy", item.scores[c].greedy}});
+    }
+    if (asked.choices.empty()) {
+      one["right"] = asked.answer;
+    } else {
+      one["right"] = asked.right;
+    }
+    if (!item.text.empty()) one["text"] = valid_utf8(item.text);
+    items.push_back(std::move(one));
+  }
+  return items;
+}
+
+}  // namespace checkbit
