@@ -83,12 +83,17 @@ Status compare(DemoStory& story, Session& fitted, Session& original, const std::
   options.beginning = beginning_token(original.tokenizer());
   SessionSource model(fitted);
   SessionSource reference(original);
-  CB_TRY(story.comparison.result,
+  const TokenClasses classes(original.tokenizer());
+  options.classes = &classes;
+  CB_TRY(ComparisonResult result,
          compare_models(model, &reference, original.tokenizer().encode(text), options));
+  CandidateStory& candidate = story.comparison.candidates.front();
+  candidate.result = std::move(result.candidates.front());
+  story.comparison.run = std::move(result);
   story.comparison.text_name = std::filesystem::path(text_path).filename().string();
-  story.comparison.command = fmt::format("checkbit measure {} --against {} --text {}",
-                                         fitted.file().path(), kModel, text_path);
-  story.commands.push_back(story.comparison.command);
+  candidate.command = fmt::format("checkbit measure {} --against {} --text {}",
+                                  fitted.file().path(), kModel, text_path);
+  story.commands.push_back(candidate.command);
   story.comparison.environment = describe_environment();
   return {};
 }
@@ -106,8 +111,8 @@ void print_answers(const DemoStory& story, Console& console) {
 }
 
 void print_speeds(const DemoStory& story, Console& console) {
-  for (const auto& [who, facts] :
-       {std::pair{"original", *story.comparison.reference}, {"fitted", story.comparison.model}}) {
+  for (const auto& [who, facts] : {std::pair{"original", *story.comparison.reference},
+                                   {"fitted", story.comparison.candidates.front().facts}}) {
     console.out << fmt::format(
         "{:<9} reads a prompt at {:.0f} and writes at {:.0f} tokens a second\n", who,
         facts.records[0].value, facts.records[1].value);
@@ -130,9 +135,9 @@ Status run(const Arguments& arguments, Console& console) {
                       "--context", std::to_string(kContext)}));
   CB_TRY(Session original, open_for_demo(kModel, console));
   CB_TRY(Session fitted, open_for_demo(fitted_path, console));
-  story.comparison.model = facts_of(fitted);
+  story.comparison.candidates.emplace_back();
+  story.comparison.candidates.front().facts = facts_of(fitted);
   story.comparison.reference = facts_of(original);
-  story.comparison.layer_bits = layer_bits_of(fitted);
   console.out << "\n"
               << console.out_terminal.style(Style::heading,
                                             "3. Measure what that cost, on a text neither has seen")
@@ -145,7 +150,7 @@ Status run(const Arguments& arguments, Console& console) {
   for (const char* prompt : kPrompts) {
     AnswerPair pair{prompt, "", ""};
     CB_TRY(pair.original, answer(original, prompt, *story.comparison.reference, console));
-    CB_TRY(pair.fitted, answer(fitted, prompt, story.comparison.model, console));
+    CB_TRY(pair.fitted, answer(fitted, prompt, story.comparison.candidates.front().facts, console));
     story.answers.push_back(std::move(pair));
   }
   print_answers(story, console);

@@ -1,11 +1,8 @@
-// checkbit measure: what a quantized model lost against its reference.
+// checkbit measure: what quantized models lost against their reference.
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <filesystem>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <ostream>
 
 #include "base/atomic_file.h"
@@ -13,10 +10,10 @@
 #include "cli/command.h"
 #include "cli/comparison_facts.h"
 #include "cli/engine_flags.h"
+#include "cli/measure_inputs.h"
 #include "cli/read_input.h"
-#include "measure/compare.h"
 #include "measure/report.h"
-#include "measure/session_source.h"
+#include "measure/saved_run.h"
 #include "report/html.h"
 #include "report/render.h"
 #include "report/text.h"
@@ -24,119 +21,224 @@
 namespace checkbit {
 namespace {
 
-/// Where the two tokenizers first disagree on the text.
-Error tokenizers_differ(const Session& model, const Session& reference, std::size_t at) {
-  return fail(ErrorKind::invalid,
-              "{} and {} split the text differently from token {} on: they need one tokenizer",
-              model.file().path(), reference.file().path(), at);
+/// Names of files, apart where they are alike.
+std::string distinct_name(const ComparisonStory& story, const std::string& name) {
+  const auto taken = [&](const std::string& wanted) {
+    return std::ranges::any_of(story.candidates, [&](const CandidateStory& candidate) {
+      return candidate.facts.name == wanted;
+    });
+  };
+  std::string distinct = name;
+  for (int number = 2; taken(distinct); ++number) distinct = fmt::format("{} ({})", name, number);
+  return distinct;
 }
 
-Status check_same_tokens(const Session& model, const Session& reference,
-                         std::span<const TokenId> tokens, std::string_view text) {
-  const std::vector<TokenId> other = reference.tokenizer().encode(text);
-  const auto [mine, theirs] = std::ranges::mismatch(tokens, other);
-  if (mine == tokens.end() && theirs == other.end()) return {};
-  return tokenizers_differ(model, reference, static_cast<std::size_t>(mine - tokens.begin()));
-}
-
-struct Inputs {
-  Session model;
-  std::optional<Session> reference;
-  std::vector<TokenId> tokens;
-};
-
-Result<Inputs> open_inputs(const Arguments& arguments, Console& console) {
-  CB_TRY(const std::string text, read_text_input(arguments.text("--text"), console));
-  CB_TRY_STATUS(check_text(text, arguments.text("--text")));
-  SessionOptions options = session_options(arguments, console);
-  options.context_tokens = arguments.integer("--context");
-  options.max_logits = SessionOptions().max_logits;
-  CB_TRY(Session model, open_session(arguments.text("MODEL"), options, console));
-  std::vector<TokenId> tokens = model.tokenizer().encode(text);
-  Inputs inputs{std::move(model), std::nullopt, std::move(tokens)};
-  if (arguments.has("--against")) {
-    options.cache_type = std::nullopt;
-    CB_TRY(inputs.reference, open_session(arguments.text("--against"), options, console));
-    CB_TRY_STATUS(check_same_tokens(inputs.model, *inputs.reference, inputs.tokens, text));
+ComparisonStory make_story(const MeasureInputs& inputs, ComparisonResult result,
+                           const Console& console) {
+  ComparisonStory story;
+  for (std::size_t i = 0; i < inputs.models.size(); ++i) {
+    CandidateStory candidate{.facts = facts_of(inputs.models[i]),
+                             .result = std::move(result.candidates[i]),
+                             .examples = {},
+                             .command = console.command_line};
+    candidate.facts.name = distinct_name(story, candidate.facts.name);
+    if (candidate.result.divergence) {
+      candidate.examples =
+          in_text(candidate.result.divergence->examples, inputs.models[i].tokenizer());
+    }
+    story.candidates.push_back(std::move(candidate));
   }
-  return inputs;
-}
-
-Result<ComparisonResult> compare(const Arguments& arguments, Inputs& inputs) {
-  CompareOptions options;
-  options.context_tokens = static_cast<std::size_t>(arguments.integer("--context"));
-  options.max_windows = static_cast<std::size_t>(arguments.integer("--windows"));
-  options.beginning = beginning_token(inputs.model.tokenizer());
-  SessionSource model(inputs.model);
-  if (!inputs.reference) return compare_models(model, nullptr, inputs.tokens, options);
-  SessionSource reference(*inputs.reference);
-  return compare_models(model, &reference, inputs.tokens, options);
-}
-
-Status run(const Arguments& arguments, Console& console) {
-  if (arguments.has("--html")) CB_TRY_STATUS(check_output_path(arguments.text("--html")));
-  CB_TRY(Inputs inputs, open_inputs(arguments, console));
-  CB_TRY(ComparisonResult result, compare(arguments, inputs));
-  if (!result.perplexity.interval)
-    console.note(
-        fmt::format("{} windows are too few for intervals: a longer text or a smaller "
-                    "--context gives more",
-                    result.windows.size()));
-  std::vector<Record> records = to_records(result, console.command_line);
-  for (auto& record : session_records(console, inputs.model)) records.push_back(record);
-
-  ComparisonStory story{
-      .model = facts_of(inputs.model),
-      .reference = std::nullopt,
-      .result = std::move(result),
-      .text_name = std::filesystem::path(arguments.text("--text")).filename().string(),
-      .layer_bits = layer_bits_of(inputs.model),
-      .command = console.command_line,
-      .environment = describe_environment()};
   if (inputs.reference) story.reference = facts_of(*inputs.reference);
-  if (arguments.has("--html")) {
-    CB_TRY_STATUS(write_file_atomically(arguments.text("--html"),
-                                        render_html(build_comparison_report(story))));
+  story.run = std::move(result);
+  story.text_name = inputs.text_name;
+  story.environment = describe_environment();
+  return story;
+}
+
+/// Of several candidates each record names its own.
+std::vector<Record> records_of(const ComparisonStory& story, const MeasureInputs& inputs,
+                               const Console& console) {
+  const bool several = story.candidates.size() > 1;
+  std::vector<Record> records;
+  const auto add = [&](Record record, const std::string& subject) {
+    record.subject = subject;
+    records.push_back(std::move(record));
+  };
+  for (std::size_t i = 0; i < story.candidates.size(); ++i) {
+    const CandidateStory& candidate = story.candidates[i];
+    const std::string subject = several ? candidate.facts.name : "";
+    for (Record& record : to_records(candidate.result, console.command_line)) {
+      add(std::move(record), subject);
+    }
+    for (Record& record : session_records(console, inputs.models[i])) {
+      const bool of_process = record.name == "peak_bytes";
+      if (!of_process || i == 0) add(std::move(record), of_process ? "" : subject);
+    }
   }
-  if (arguments.has("--json")) {
-    const nlohmann::ordered_json extra = {{"model", story.model.name},
-                                          {"kv_cache", to_string(inputs.model.cache_type())},
-                                          {"text", valid_utf8(story.text_name)}};
-    console.out << render_json(records, story.environment, extra);
-    return {};
+  const std::size_t models = story.candidates.size() + (story.reference ? 1 : 0);
+  for (Record& record : run_records(story.run, models, console.command_line)) {
+    add(std::move(record), "");
   }
-  console.out << wrap(clean_line(describe_change(story)), console.out_terminal.width, 0) << "\n"
-              << render_table(records,
-                              {.width = static_cast<std::size_t>(console.out_terminal.width),
-                               .colour = console.out_terminal.colour});
+  return records;
+}
+
+Status write_page(const Arguments& arguments, const ComparisonStory& story) {
+  if (!arguments.has("--report")) return {};
+  return write_file_atomically(arguments.text("--report"),
+                               render_html(build_comparison_report(story)));
+}
+
+void print_json(const ComparisonStory& story, std::span<const Record> records,
+                const MeasureInputs& inputs, Console& console) {
+  const nlohmann::ordered_json extra = {{"model", valid_utf8(story.candidates.front().facts.name)},
+                                        {"kv_cache", to_string(inputs.models.front().cache_type())},
+                                        {"text", valid_utf8(story.text_name)},
+                                        {"measurement", saved_measurement(story)}};
+  console.out << render_json(records, story.environment, extra);
+}
+
+/// A report's table on a terminal.
+std::string in_columns(const Table& table, const Terminal& terminal) {
+  TextTable columns{.header = table.columns, .right = {}, .rows = table.rows};
+  for (std::size_t i = 0; i < table.columns.size(); ++i) columns.right.push_back(i > 0);
+  for (auto& row : columns.rows) {
+    for (auto& cell : row) cell = clean_line(cell);
+  }
+  return columns.render(terminal, 0);
+}
+
+void print_text(const ComparisonStory& story, std::span<const Record> records, Console& console) {
+  const Terminal& terminal = console.out_terminal;
+  const TableOptions options{.width = static_cast<std::size_t>(terminal.width),
+                             .colour = terminal.colour};
+  const auto paragraph = [&](const std::string& words) {
+    if (!words.empty()) console.out << wrap(clean_line(words), terminal.width, 0) << "\n";
+  };
+  paragraph(describe_change(story));
+  paragraph(describe_early_stop(story.run));
+  if (story.candidates.size() == 1) {
+    console.out << render_table(records, options);
+    return;
+  }
+  console.out << in_columns(candidate_table(story), terminal) << "\n";
+  if (const Table pairs = paired_table(story); !pairs.rows.empty()) {
+    paragraph(pairs.caption);
+    console.out << in_columns(pairs, terminal) << "\n";
+  }
+  std::vector<Record> shared;
+  std::ranges::copy_if(records, std::back_inserter(shared),
+                       [](const Record& record) { return record.subject.empty(); });
+  console.out << render_table(shared, options);
+}
+
+/// A broken candidate fails the command, after everything else was said.
+Status broken_candidates(const ComparisonStory& story) {
+  for (const CandidateStory& candidate : story.candidates) {
+    if (candidate.result.broken) return fail(ErrorKind::corrupt, "{}", *candidate.result.broken);
+  }
   return {};
 }
 
+Status measure(const Arguments& arguments, Console& console) {
+  CB_TRY(MeasureInputs inputs, open_measure_inputs(arguments, console));
+  CB_TRY(ComparisonResult result, run_measurement(arguments, inputs, console));
+  const ComparisonStory story = make_story(inputs, std::move(result), console);
+  const auto healthy = ranked(story);
+  if (!healthy.empty() && !healthy.front()->result.perplexity.interval) {
+    console.note(
+        fmt::format("{} windows are too few for intervals: a longer text or a smaller "
+                    "--context gives more",
+                    story.run.windows));
+  }
+  const std::vector<Record> records = records_of(story, inputs, console);
+  CB_TRY_STATUS(write_page(arguments, story));
+  if (arguments.has("--json")) {
+    print_json(story, records, inputs, console);
+  } else {
+    print_text(story, records, console);
+  }
+  return broken_candidates(story);
+}
+
+Result<ComparisonStory> read_run(const std::string& path, Console& console) {
+  CB_TRY(const std::string json, read_text_input(path, console));
+  return read_saved_run(json, path);
+}
+
+/// Draws two runs from their JSON.
+Status compare_saved(const Arguments& arguments, Console& console) {
+  const std::vector<std::string> files = arguments.texts("MODEL");
+  CB_TRY(ComparisonStory first, read_run(files[0], console));
+  CB_TRY(ComparisonStory second, read_run(files[1], console));
+  if (const std::string obstacle = pairing_obstacle(first, second); !obstacle.empty()) {
+    console.note(fmt::format("{}: the two stand side by side, but are not paired", obstacle));
+  }
+  CB_TRY(ComparisonStory story, join_runs(std::move(first), files[0], std::move(second), files[1]));
+  story.more_commands.push_back(console.command_line);
+  CB_TRY_STATUS(write_page(arguments, story));
+  if (arguments.has("--json")) {
+    const nlohmann::ordered_json extra = {{"measurement", saved_measurement(story)}};
+    console.out << render_json({}, story.environment, extra);
+  } else {
+    print_text(story, {}, console);
+  }
+  return {};
+}
+
+Status run(const Arguments& arguments, Console& console) {
+  if (arguments.has("--report")) CB_TRY_STATUS(check_output_path(arguments.text("--report")));
+  return arguments.has("--compare") ? compare_saved(arguments, console)
+                                    : measure(arguments, console);
+}
+
 Status check(const Arguments& arguments) {
+  if (arguments.has("--compare")) {
+    if (arguments.texts("MODEL").size() == 2) return {};
+    return fail(ErrorKind::invalid, "measure: --compare takes two files that --json wrote");
+  }
   if (!arguments.has("--text")) return fail(ErrorKind::invalid, "measure: --text FILE is missing");
+  if (arguments.has("--until") && !parse_share(arguments.text("--until"))) {
+    return fail(ErrorKind::invalid,
+                "measure: --until: '{}' is no share between 0 and 100 %: write 2% or 0.02",
+                arguments.text("--until"));
+  }
   return {};
 }
 
 std::vector<Flag> flags() {
-  std::vector<Flag> list =
-      with_engine_flags({{.name = "--against",
-                          .kind = ValueKind::model,
-                          .value_name = "REFERENCE",
-                          .help = "the model before it was quantized"},
-                         {.name = "--text",
-                          .kind = ValueKind::path,
-                          .value_name = "FILE",
-                          .help = "what both read; - is standard input"},
-                         {.name = "--windows",
-                          .kind = ValueKind::integer,
-                          .value_name = "N",
-                          .help = "only the first N windows of the text; 0 for all",
-                          .default_value = "0"},
-                         {.name = "--html",
-                          .kind = ValueKind::path,
-                          .value_name = "FILE",
-                          .help = "also write a page with charts"},
-                         kJsonFlag});
+  std::vector<Flag> list = with_engine_flags(
+      {{.name = "--against",
+        .kind = ValueKind::model,
+        .value_name = "REFERENCE",
+        .help = "the model before it was quantized"},
+       {.name = "--text",
+        .kind = ValueKind::path,
+        .value_name = "FILE",
+        .help = "what all read; - is standard input"},
+       {.name = "--windows",
+        .kind = ValueKind::integer,
+        .value_name = "N",
+        .help = "only the first N windows of the text; 0 for all [256, with --until all]"},
+       {.name = "--until",
+        .kind = ValueKind::text,
+        .value_name = "SHARE",
+        .help = "read windows in random order and stop when the interval of the mean divergence "
+                "(without --against, of the perplexity) is within SHARE of it, as 2%"},
+       {.name = "--seed",
+        .kind = ValueKind::integer,
+        .value_name = "N",
+        .help = "of the order of windows with --until",
+        .default_value = "1"},
+       {.name = "--document-break",
+        .kind = ValueKind::text,
+        .value_name = "LINE",
+        .help = "the line that stands before each document [titles of wiki articles]"},
+       {.name = "--compare", .help = "take two files that --json wrote in place of models"},
+       {.name = "--report",
+        .kind = ValueKind::path,
+        .value_name = "FILE",
+        .help = "also write a page with charts"},
+       kJsonFlag});
   for (auto& flag : list) {
     if (flag.name == "--kv-cache")
       flag.help =
@@ -157,21 +259,29 @@ const Command measure_command = {
     .group = "Models",
     .summary = "what quantization changed",
     .description =
-        "Lets a model and its reference read the same text in lockstep and reports perplexity, "
-        "Kullback-Leibler divergence and the share of next-token choices that changed, each with "
-        "its 95 % interval from a paired bootstrap over windows. Without --against it gives the "
-        "perplexity alone. Beside the text itself, memory does not grow with it.\n\n"
+        "Lets one model or several and their reference read the same text in lockstep and reports "
+        "perplexity, Kullback-Leibler divergence, the share of next-token choices that changed and "
+        "more, each with its 95 % interval from a paired bootstrap over windows. The reference is "
+        "run once, however many models there are. Without --against it gives the perplexity alone. "
+        "Beside the text itself, memory does not grow with it.\n\n"
+        "--until stops as soon as the interval is narrow enough; that interval holds at every "
+        "moment at once, so stopping on it is fair.\n\n"
+        "A model whose logits are not finite is named and left out; the others go on, and the exit "
+        "status is 1.\n\n"
         "--kv-cache is of MODEL alone: the same file on both sides measures what the cache costs.",
     .positionals = {{.name = "MODEL",
                      .kind = ValueKind::model,
-                     .help = "a GGUF file or a pulled name"}},
+                     .help = "a GGUF file or a pulled name; with --compare a JSON file",
+                     .repeatable = true}},
     .flags = flags(),
-    .examples = {{.command = "checkbit measure a.gguf --against b.gguf --text book.txt"},
-                 {.command =
-                      "checkbit measure a.gguf --against b.gguf --text book.txt --html a.html"},
-                 {.command =
-                      "checkbit measure a.gguf --against a.gguf --kv-cache q8_0 --text book.txt"},
-                 {.command = "checkbit measure smollm2-135m --text book.txt --windows 8 --json"}},
+    .examples =
+        {{.command = "checkbit measure a.gguf --against b.gguf --text book.txt"},
+         {.command = "checkbit measure q4.gguf q3.gguf q2.gguf --against b.gguf --text book.txt "
+                     "--report out.html"},
+         {.command = "checkbit measure a.gguf --against b.gguf --text book.txt --until 2%"},
+         {.command = "checkbit measure a.gguf --against a.gguf --kv-cache q8_0 --text book.txt"},
+         {.command = "checkbit measure smollm2-135m --text book.txt --windows 8 --json"},
+         {.command = "checkbit measure --compare before.json after.json --report out.html"}},
     .check = check,
     .run = run};
 

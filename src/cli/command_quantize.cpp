@@ -81,7 +81,8 @@ Result<std::optional<ComparisonResult>> write_measured(const Arguments& argument
   if (measures) {
     CB_TRY(loss, measure_loss(job, writer.temporary_path(), compare, console));
     CB_TRY_STATUS(writer.replace_text(
-        kKeyReceiptLoss, loss_text(loss->divergence->mean.value, loss->scored_tokens)));
+        kKeyReceiptLoss,
+        loss_text(loss->candidates.front().divergence->mean.value, loss->scored_tokens)));
   }
   CB_TRY_STATUS(writer.finish());
   return loss;
@@ -101,8 +102,10 @@ std::vector<Record> records_of(const QuantizeJob& job, const QuantizePlan& plann
     add("peak_bytes_promised", static_cast<double>(*planned.promised_bytes), "bytes");
   if (planned.predicted) add("kl_divergence_predicted", *planned.predicted, "nats");
   if (loss) {
-    for (Record& record : to_records(*loss, console.command_line))
-      records.push_back(std::move(record));
+    for (const auto& list : {to_records(loss->candidates.front(), console.command_line),
+                             run_records(*loss, 2, console.command_line)}) {
+      records.insert(records.end(), list.begin(), list.end());
+    }
   }
   return records;
 }

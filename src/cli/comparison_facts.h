@@ -4,17 +4,20 @@
 #pragma once
 
 #include <optional>
+#include <span>
+#include <vector>
 
-#include "measure/report.h"
+#include "measure/story.h"
 #include "run/session.h"
 
 namespace checkbit {
 
-/// Name, size, bits per weight and bytes of each type.
+/// Name, size, bits per weight, bytes of each type, bits of each layer.
 ModelFacts facts_of(const Session& session);
 
-/// Bits per weight by role and layer.
-std::vector<StripRow> layer_bits_of(const Session& session);
+/// Changed choices as the tokenizer writes them.
+std::vector<ChangedText> in_text(std::span<const ChangedChoice> examples,
+                                 const Tokenizer& tokenizer);
 
 /// The token that the model puts before every text, if it does so.
 std::optional<TokenId> beginning_token(const Tokenizer& tokenizer);

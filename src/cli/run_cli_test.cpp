@@ -139,7 +139,7 @@ TEST_F(CliFiles, WhatAModelReadsIsUtf8AndNotEmpty) {
 
 TEST_F(CliFiles, AnImpossibleOutputIsKnownBeforeTheWork) {
   const std::string text = write("text.txt", std::string(4000, 'a'));
-  expect_one_line_error(run_in_process({"measure", kTiny, "--text", text, "-c", "64", "--html",
+  expect_one_line_error(run_in_process({"measure", kTiny, "--text", text, "-c", "64", "--report",
                                         path("none/page.html")}),
                         "there is no folder");
   expect_one_line_error(

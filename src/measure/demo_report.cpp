@@ -30,16 +30,21 @@ Figure size_figure(const ModelFacts& model, const ModelFacts& original) {
                      Tone::accent);
 }
 
+/// A demo has one candidate.
+const CandidateStory& fitted_of(const ComparisonStory& comparison) {
+  return comparison.candidates.front();
+}
+
 Figures opening_figures(const ComparisonStory& comparison) {
-  Figures figures = quality_figures(comparison);
+  Figures figures = quality_figures(comparison, fitted_of(comparison));
   // Size, perplexity, changed choices, speed: what fits into one row and one memory.
   std::erase_if(figures.figures, [](const Figure& figure) {
     return figure.label == "Perplexity ratio" || figure.label == "Mean divergence";
   });
   figures.figures.insert(figures.figures.begin(),
-                         size_figure(comparison.model, *comparison.reference));
+                         size_figure(fitted_of(comparison).facts, *comparison.reference));
   const char* const kSpeed = "generation_tokens_per_second";
-  if (const auto speed = find_record(comparison.model, kSpeed); speed.has_value()) {
+  if (const auto speed = find_record(fitted_of(comparison).facts, kSpeed); speed.has_value()) {
     std::string note;
     if (const auto before = find_record(*comparison.reference, kSpeed); before.has_value()) {
       note = "The original makes " + print_record(*before).value + ".";
@@ -63,7 +68,7 @@ std::optional<Chart> speed_chart(const ComparisonStory& comparison, const std::s
                     .tone = tone});
   };
   add(*comparison.reference, Tone::contrast);
-  add(comparison.model, Tone::accent);
+  add(fitted_of(comparison).facts, Tone::accent);
   if (bars.empty()) return std::nullopt;
   return Chart{title, svg_bars(bars), caption};
 }
@@ -80,7 +85,7 @@ Section answers_section(const DemoStory& story) {
                              .note = "",
                              .text = pair.original,
                              .tone = Tone::contrast});
-    quotes.quotes.push_back({.title = "Fitted, " + story.comparison.model.name,
+    quotes.quotes.push_back({.title = "Fitted, " + fitted_of(story.comparison).facts.name,
                              .note = same ? "Word for word the same." : "",
                              .text = pair.fitted,
                              .tone = Tone::accent});
@@ -91,12 +96,12 @@ Section answers_section(const DemoStory& story) {
 
 std::string lead_of(const DemoStory& story) {
   const ComparisonStory& comparison = story.comparison;
-  const double saved = 1 - static_cast<double>(comparison.model.file_bytes) /
+  const double saved = 1 - static_cast<double>(fitted_of(comparison).facts.file_bytes) /
                                static_cast<double>(comparison.reference->file_bytes);
-  const double bits = comparison.model.bits_per_weight;
+  const double bits = fitted_of(comparison).facts.bits_per_weight;
   return fmt::format("{} takes {}. Checkbit fitted it into {}, {} {}{}.", story.title_name,
                      bytes_in_words(comparison.reference->file_bytes),
-                     bytes_in_words(comparison.model.file_bytes),
+                     bytes_in_words(fitted_of(comparison).facts.file_bytes),
                      glue(print_quantity(std::abs(saved), "share")), saved >= 0 ? "less" : "more",
                      bits > 0 ? ", at " + glue(print_quantity(bits, "bits")) + " per weight" : "");
 }
@@ -117,12 +122,12 @@ void add_speeds(const ComparisonStory& comparison, Report& report) {
 
 Report build_demo_report(const DemoStory& story) {
   const ComparisonStory& comparison = story.comparison;
-  CB_CHECK(comparison.reference.has_value() && comparison.result.divergence.has_value());
+  CB_CHECK(comparison.reference.has_value() && comparison.candidates.size() == 1);
   Report report;
   report.kicker = "Checkbit demo";
   report.title = fmt::format("{}, from {} to {}, and what it lost", story.title_name,
                              bytes_in_words(comparison.reference->file_bytes),
-                             bytes_in_words(comparison.model.file_bytes));
+                             bytes_in_words(fitted_of(comparison).facts.file_bytes));
   report.lead = lead_of(story);
   report.opening.emplace_back(opening_figures(comparison));
   Section cost{"What it cost", quality_charts(comparison)};
@@ -133,7 +138,8 @@ Report build_demo_report(const DemoStory& story) {
     report.sections.push_back({"Where the bytes went", std::move(sizes)});
   }
   add_speeds(comparison, report);
-  Section figures{"All figures", {all_figures(comparison)}};
+  Section figures{"All figures", {}};
+  for (Table& table : all_figures(comparison)) figures.blocks.emplace_back(std::move(table));
   std::string caption = "The same again, step by step";
   if (story.demo_seconds > 0) {
     caption += fmt::format(" (all of it took {:.0f} s here)", story.demo_seconds);

@@ -22,14 +22,15 @@ struct AnswerPair {
 
 struct DemoStory {
   std::string title_name;  ///< the model as people call it: "SmolLM2 135M"
-  /// `model` is the fitted file, `reference` the original; `command` that of the measurement.
+  /// Its one candidate is the fitted file, `reference` the original.
   ComparisonStory comparison;
   std::vector<AnswerPair> answers;
   std::vector<std::string> commands;  ///< all steps of the demo, in order
   double demo_seconds = 0;            ///< 0: not said
 };
 
-/// Precondition: the comparison has a reference. Speeds are taken from ModelFacts::records.
+/// Precondition: the comparison has one candidate, which is not broken, and a reference. Speeds are
+/// taken from ModelFacts::records.
 Report build_demo_report(const DemoStory& story);
 
 }  // namespace checkbit

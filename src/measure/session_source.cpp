@@ -1,5 +1,7 @@
 #include "measure/session_source.h"
 
+#include <algorithm>
+
 namespace checkbit {
 
 Status SessionSource::begin_window() {
@@ -7,15 +9,20 @@ Status SessionSource::begin_window() {
   return {};
 }
 
-Result<std::span<const float>> SessionSource::read(std::span<const TokenId> tokens,
-                                                   bool want_logits) {
-  rows_.clear();
-  CB_TRY_STATUS(session_.evaluate(tokens, want_logits ? Logits::all : Logits::none,
-                                  [&](std::size_t, std::span<const float> row) -> Status {
-                                    rows_.insert(rows_.end(), row.begin(), row.end());
-                                    return {};
-                                  }));
-  return std::span<const float>(rows_);
+Result<LogitsView> SessionSource::read(std::span<const TokenId> tokens, bool want_logits) {
+  CB_CHECK(!want_logits || tokens.size() <= max_logits());
+  const auto most = static_cast<std::size_t>(session_.executor().max_batch());
+  LogitsView rows;
+  for (std::size_t at = 0; at < tokens.size();) {
+    const std::size_t count = std::min(most, tokens.size() - at);
+    batch_.clear();
+    for (const TokenId token : tokens.subspan(at, count)) {
+      batch_.push_back({&session_.cache(), token, want_logits});
+    }
+    CB_TRY(rows, session_.executor().evaluate(batch_));
+    at += count;
+  }
+  return rows;
 }
 
 }  // namespace checkbit

@@ -1,10 +1,14 @@
 // A session as a source of logits for comparisons.
 //
-// What: adapts run/session.h to measure/compare.h. The session's sequence is restarted per window.
+// What: adapts run/session.h to measure/logits_source.h. The session's sequence is restarted per
+//   window; rows of logits stay where the executor wrote them.
 // Lifetime: the session must outlive the source. Threads: as the session.
 #pragma once
 
-#include "measure/compare.h"
+#include <string>
+#include <vector>
+
+#include "measure/logits_source.h"
 #include "run/session.h"
 
 namespace checkbit {
@@ -17,11 +21,15 @@ class SessionSource : public LogitsSource {
     return static_cast<std::size_t>(session_.model().hyperparameters().vocabulary);
   }
   Status begin_window() override;
-  Result<std::span<const float>> read(std::span<const TokenId> tokens, bool want_logits) override;
+  Result<LogitsView> read(std::span<const TokenId> tokens, bool want_logits) override;
+  std::size_t max_logits() const override {
+    return static_cast<std::size_t>(session_.executor().max_logits());
+  }
+  ThreadPool* pool() override { return &session_.pool(); }
 
  private:
   Session& session_;
-  std::vector<float> rows_;
+  std::vector<BatchToken> batch_;
 };
 
 }  // namespace checkbit

@@ -74,8 +74,8 @@ class BlockWriter {
   void operator()(const Quotes& block) {
     page_ += "<div class=\"exchange\">\n";
     if (!block.prompt.empty()) {
-      page_ += "<p class=\"prompt\"><span class=\"who\">Prompt</span><span dir=\"auto\">" +
-               escape_html(block.prompt) + "</span></p>\n";
+      page_ += "<p class=\"prompt\"><span class=\"who\">" + escape_html(block.prompt_title) +
+               "</span><span dir=\"auto\">" + escape_html(block.prompt) + "</span></p>\n";
     }
     page_ += "<div class=\"quotes\">\n";
     for (const Quote& quote : block.quotes) {

@@ -68,6 +68,7 @@ struct Quote {
 struct Quotes {
   std::string prompt;  ///< shown above, may be empty
   std::vector<Quote> quotes;
+  std::string prompt_title = "Prompt";
 };
 
 /// Command lines, one a line.

@@ -75,7 +75,15 @@ svg text.value { font-size: 13px; font-weight: 600; fill: var(--ink); }
   vector-effect: non-scaling-stroke; }
 .line-accent { stroke: var(--accent); } .line-contrast { stroke: var(--contrast); }
 .line-neutral { stroke: var(--soft); }
+.line-s0, .line-s1, .line-s2, .line-s3, .line-s4, .line-s5 { fill: none; stroke-width: 2;
+  stroke-linejoin: round; vector-effect: non-scaling-stroke; }
+.line-s0 { stroke: var(--s0); } .line-s1 { stroke: var(--s1); } .line-s2 { stroke: var(--s2); }
+.line-s3 { stroke: var(--s3); } .line-s4 { stroke: var(--s4); } .line-s5 { stroke: var(--s5); }
 .dot { fill: var(--paper); stroke: var(--accent); stroke-width: 2; }
+.dot.front { fill: var(--accent); }
+svg text.number { font-size: 11px; font-weight: 600; fill: var(--accent); }
+svg text.number.front { fill: var(--paper); }
+.legend.points { display: block; }
 rect[class^="s"] { stroke: var(--paper); stroke-width: 1; }
 .s0 { fill: var(--s0); background: var(--s0); } .s1 { fill: var(--s1); background: var(--s1); }
 .s2 { fill: var(--s2); background: var(--s2); } .s3 { fill: var(--s3); background: var(--s3); }

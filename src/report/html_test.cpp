@@ -25,6 +25,11 @@ std::string every_chart(const std::string& label) {
                      {label, {{"e", 1}, {"f", 1}, {"g", 1}, {"h", 1}, {"i", 1}}}},
                     label) +
          svg_quantiles({0, 1e-9, 0.1, 1, infinity}, label) +
+         svg_quantile_curves({{label, {0, 1e-9, 0.1, 1, infinity}}, {label, {nan, 1}}}, label) +
+         svg_points({{label, 1e6, 0.1, 0.05, 0.2, label, label, true},
+                     {label, nan, infinity, nan, -1.0, label, label, true},
+                     {label, 3, 0, std::nullopt, std::nullopt, "", "", false}},
+                    label, label) +
          svg_strips({{label, {1.0, std::nullopt, nan}}, {"empty", {}}}, label, label, label) +
          svg_lines({{label, {1, 2, nan, 3}, Tone::neutral}, {"none", {}, Tone::accent}}, label,
                    label);

@@ -21,6 +21,8 @@ struct Record {
   std::string command;  ///< reproduces the figure
   /// For values that are not numbers (logits_hash): printed instead of `value`.
   std::optional<std::string> text;
+  /// Of which model, where one run has several: its name. Else empty.
+  std::string subject;
 };
 
 /// Ordered facts about the machine: processor, cores, instruction set, compiler, version, time.

@@ -22,7 +22,8 @@ struct TableOptions {
 std::string render_table(std::span<const Record> records, const TableOptions& options = {});
 
 /// {"records": [{"name", "value", "unit", "low", "high", "command"}], "environment": {...}} and a
-/// newline. `low` and `high` are null without interval; a record's `text` stands as string in place
+/// newline. A record of one of several models has its name as "subject" too. `low` and `high` are
+/// null without interval; a record's `text` stands as string in place
 /// of its value; whole values print as integers. JSON has no infinity and no NaN: such a value is
 /// null and the record gets one more key, "not_finite": "inf", "-inf" or "nan".
 /// `extra`: an object whose members follow on the top level; `records` and `environment` are

@@ -28,6 +28,7 @@ Json record_object(const Record& record) {
   object["low"] = record.low.has_value() ? number(*record.low) : Json(nullptr);
   object["high"] = record.high.has_value() ? number(*record.high) : Json(nullptr);
   object["command"] = record.command;
+  if (!record.subject.empty()) object["subject"] = record.subject;
   if (!record.text.has_value() && !std::isfinite(record.value)) {
     object["not_finite"] = std::isnan(record.value) ? "nan" : record.value > 0 ? "inf" : "-inf";
   }

@@ -42,6 +42,28 @@ std::string svg_stacks(const std::vector<Stack>& stacks, const std::string& unit
 /// Quantiles at equal steps from 0 to 1 on a logarithmic scale, with the median and the 99 % point
 /// named. Precondition: at least two quantiles.
 std::string svg_quantiles(const std::vector<double>& quantiles, const std::string& unit);
+/// Several curves of equally many quantiles, with a legend in place of the named points.
+struct QuantileCurve {
+  std::string label;
+  std::vector<double> quantiles;
+};
+std::string svg_quantile_curves(const std::vector<QuantileCurve>& curves, const std::string& unit);
+
+/// Points over two axes, the upper one logarithmic, numbered; a list below names them with both
+/// amounts. A line joins the points `on_front`, in order of x. Values at or below 0 are drawn at
+/// the bottom. Precondition: at least one point.
+struct Point {
+  std::string label;
+  double x = 0;
+  double y = 0;
+  std::optional<double> low;  ///< of y; both or neither
+  std::optional<double> high;
+  std::string x_text;  ///< the amounts in words
+  std::string y_text;
+  bool on_front = false;
+};
+std::string svg_points(const std::vector<Point>& points, const std::string& x_unit,
+                       const std::string& y_unit);
 
 /// Rows of cells, darker for more: bits of each tensor (rows: roles, cells: layers).
 struct StripRow {

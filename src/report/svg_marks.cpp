@@ -55,6 +55,38 @@ std::string open_plot(double top, double height) {
       coordinate(top), coordinate(height));
 }
 
+double LogScale::place(double value) const {
+  const double power = std::log10(std::max(finite_or_zero(value), std::pow(10.0, lowest)));
+  return std::clamp((power - lowest) / (highest - lowest), 0.0, 1.0);
+}
+
+LogScale log_scale(double low, double high) {
+  constexpr double kFloor = 1e-6;  // smaller values are drawn there
+  constexpr int kMaxDecades = 8;
+  LogScale scale;
+  scale.highest = static_cast<int>(std::ceil(std::log10(std::max(kFloor, finite_or_zero(high)))));
+  scale.lowest = static_cast<int>(std::floor(std::log10(std::max(kFloor, finite_or_zero(low)))));
+  scale.lowest = std::clamp(scale.lowest, scale.highest - kMaxDecades, scale.highest - 2);
+  return scale;
+}
+
+void log_grid(const LogScale& scale, double top, double height, std::string& marks,
+              std::string& labels) {
+  for (int power = scale.lowest; power <= scale.highest; ++power) {
+    const double value = std::pow(10.0, power);
+    const double y = top + height * (1 - scale.place(value));
+    marks += line(0, y, 100, y, power == scale.lowest ? "axis" : "grid");
+    labels += text(0, y - 4, "start", "over", fmt::format("{:.{}f}", value, std::max(0, -power)));
+  }
+}
+
+std::string legend_item(std::size_t shade, const std::string& name, const std::string& amount) {
+  const std::string said =
+      amount.empty() ? "" : " <span class=\"amount\">" + escape_html(amount) + "</span>";
+  return "<li><span class=\"swatch s" + std::to_string(shade % 6) + "\"></span><b>" +
+         escape_html(name) + "</b>" + said + "</li>\n";
+}
+
 std::vector<double> round_ticks(double low, double high, int count) {
   low = finite_or_zero(low);
   high = finite_or_zero(high);

@@ -30,6 +30,22 @@ std::string line(double x1, double y1, double x2, double y2, const std::string& 
 /// The inside of a plot: a drawing whose coordinates run from 0 to 1000 both ways, y downwards.
 std::string open_plot(double top, double height);
 
+/// A logarithmic scale of whole decades.
+struct LogScale {
+  int lowest = 0;
+  int highest = 0;
+  /// From 0 (bottom) to 1 (top); values below the lowest decade are drawn there.
+  double place(double value) const;
+};
+/// Covers what is given, at least two decades and at most eight, of which the upper are kept.
+LogScale log_scale(double low, double high);
+/// Lines at the decades of a plot, into `marks`, and their numbers, into `labels`.
+void log_grid(const LogScale& scale, double top, double height, std::string& marks,
+              std::string& labels);
+
+/// One line of a chart's legend, shade 0 to 5.
+std::string legend_item(std::size_t shade, const std::string& name, const std::string& amount);
+
 /// Round numbers that cover [low, high] in about `count` steps; at least two.
 std::vector<double> round_ticks(double low, double high, int count);
 

@@ -76,9 +76,7 @@ std::string legend(const std::vector<Stack>& stacks, const std::vector<std::stri
       amounts += (amounts.empty() ? "" : " → ") +
                  (amount > 0 ? print_quantity(amount, unit) : std::string("none"));
     }
-    list += "<li><span class=\"swatch s" + std::to_string(i % kShades) + "\"></span><b>" +
-            escape_html(keys[i]) + "</b> <span class=\"amount\">" + escape_html(amounts) +
-            "</span></li>\n";
+    list += svg::legend_item(i % kShades, keys[i], amounts);
   }
   return list + "</ul>\n";
 }

@@ -75,12 +75,20 @@ struct LaneSums {
   Doubles reference[2] = {};
   Doubles model[2] = {};
   Doubles weighted[2] = {};
+  Doubles reference_logs[2] = {};  ///< of p log p, up to the normaliser
+  Doubles model_logs[2] = {};
 };
 
 /// In a fixed order: the halves, the quarters, the pair.
 double sum_lanes(const Doubles (&lanes)[2]) {
   const Doubles both = lanes[0] + lanes[1];
   return (both[0] + both[2]) + (both[1] + both[3]);
+}
+
+/// x times its weight; 0 where that is 0, also for x = -infinity.
+CB_INLINE void add_weighted(const Doubles& weight, const Doubles& x, Doubles& sum) {
+  const Doubles term = weight * x;
+  sum += weight == Doubles{} ? Doubles{} : term;
 }
 
 /// Eight elements of both rows. Where the reference is impossible the weighted term is 0, also when
@@ -96,10 +104,12 @@ CB_INLINE void add_pair(const float* reference, const float* model, double refer
     load(model + half * kHalf, model_max, b);
     exponential(a, p);
     exponential(b, q);
-    const Doubles term = p * (a - b);
+    const Doubles difference = a - b;
     sums.reference[half] += p;
     sums.model[half] += q;
-    sums.weighted[half] += p == Doubles{} ? Doubles{} : term;
+    add_weighted(p, difference, sums.weighted[half]);
+    add_weighted(p, a, sums.reference_logs[half]);
+    add_weighted(q, b, sums.model_logs[half]);
   }
 }
 
@@ -125,6 +135,7 @@ CB_INLINE void add_single(const float* row, double max, LaneSums& sums) {
     load(row + half * kHalf, max, x);
     exponential(x, p);
     sums.reference[half] += p;
+    add_weighted(p, x, sums.reference_logs[half]);
   }
 }
 
@@ -164,27 +175,17 @@ bool machine_is_wide() { return false; }
 std::atomic<bool> g_wide_wanted{true};
 
 /// Largest value and its first index; `finite` is decided later from the sum, which a NaN poisons.
-RowSummary find_top(std::span<const float> logits) {
-  float lanes[kLanes];
-  std::fill(std::begin(lanes), std::end(lanes), -std::numeric_limits<float>::infinity());
-  std::size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      const float value = logits[i + lane];
-      lanes[lane] = value > lanes[lane] ? value : lanes[lane];
-    }
-  }
-  float max = *std::max_element(std::begin(lanes), std::end(lanes));
-  for (; i < logits.size(); ++i) max = logits[i] > max ? logits[i] : max;
-  const auto found = std::find(logits.begin(), logits.end(), max);
+RowSummary top_of(const TopTokens& top) {
   RowSummary row;
-  row.max = static_cast<double>(max);
-  row.top = found == logits.end() ? 0 : static_cast<std::size_t>(found - logits.begin());
+  row.max =
+      top.count > 0 ? static_cast<double>(top.logits[0]) : -std::numeric_limits<double>::infinity();
+  row.top = top.count > 0 ? top.ids[0] : 0;
   return row;
 }
 
-void finish(RowSummary& row, double sum) {
+void finish(RowSummary& row, double sum, double logs) {
   row.log_sum = std::log(sum);
+  row.entropy = std::max(0.0, row.log_sum - logs / sum);
   row.finite = std::isfinite(row.max) && std::isfinite(row.log_sum);
 }
 
@@ -192,11 +193,11 @@ void finish(RowSummary& row, double sum) {
 
 RowSummary summarize_row(std::span<const float> logits) {
   CB_CHECK(!logits.empty());
-  RowSummary row = find_top(logits);
+  RowSummary row = top_of(find_top_tokens(logits));
   LaneSums sums;
   const auto run = detail::wide_rows() ? single_wide : single_plain;
   run(logits.data(), logits.size(), row.max, sums);
-  finish(row, sum_lanes(sums.reference));
+  finish(row, sum_lanes(sums.reference), sum_lanes(sums.reference_logs));
   return row;
 }
 
@@ -205,23 +206,28 @@ double log_probability(std::span<const float> logits, const RowSummary& row, std
   return std::min(0.0, (static_cast<double>(logits[token]) - row.max) - row.log_sum);
 }
 
-RowComparison compare_rows(std::span<const float> reference, std::span<const float> model) {
+RowComparison compare_rows(std::span<const float> reference, const TopTokens& reference_top,
+                           std::span<const float> model, const TopTokens& model_top) {
   CB_CHECK(!reference.empty() && reference.size() == model.size());
   RowComparison result;
-  result.reference = find_top(reference);
-  result.model = find_top(model);
+  result.reference = top_of(reference_top);
+  result.model = top_of(model_top);
   LaneSums sums;
   const auto run = detail::wide_rows() ? pair_wide : pair_plain;
   run(reference.data(), model.data(), reference.size(), result.reference.max, result.model.max,
       sums);
   const double reference_sum = sum_lanes(sums.reference);
-  finish(result.reference, reference_sum);
-  finish(result.model, sum_lanes(sums.model));
+  finish(result.reference, reference_sum, sum_lanes(sums.reference_logs));
+  finish(result.model, sum_lanes(sums.model), sum_lanes(sums.model_logs));
   // sum p (a - A) - (b - B) with p = exp(a) / S: rounding may leave it a hair below 0.
   const double divergence =
       sum_lanes(sums.weighted) / reference_sum - (result.reference.log_sum - result.model.log_sum);
   result.kl_divergence = divergence < 0 ? 0 : divergence;
   return result;
+}
+
+RowComparison compare_rows(std::span<const float> reference, std::span<const float> model) {
+  return compare_rows(reference, find_top_tokens(reference), model, find_top_tokens(model));
 }
 
 namespace detail {

@@ -1,7 +1,8 @@
 // What one row of logits says: the likelihood of a token, and how far two models disagree.
 //
-// What: `summarize_row` gives the normaliser of a softmax and the top token; `compare_rows` gives
-//   both normalisers and the Kullback-Leibler divergence in one pass. All arithmetic is double.
+// What: `summarize_row` gives the normaliser of a softmax, its entropy and the top token;
+//   `compare_rows` gives both of both and the Kullback-Leibler divergence in one pass. All
+//   arithmetic is double.
 // Shapes: a row is `vocabulary` floats (logits, not probabilities); two rows have equal length.
 // Units: nats.
 // Accuracy: the exponential is our own, so that it vectorises: below 1 unit in the last place of
@@ -15,12 +16,15 @@
 #include <cstddef>
 #include <span>
 
+#include "score/top_tokens.h"
+
 namespace checkbit {
 
-/// The softmax of a row in two numbers.
+/// The softmax of a row in a few numbers.
 struct RowSummary {
   double max = 0;       ///< the largest logit
   double log_sum = 0;   ///< log(sum(exp(logit - max)))
+  double entropy = 0;   ///< -sum p log p, in nats
   std::size_t top = 0;  ///< index of the largest logit, the lowest one on a tie
   bool finite = false;  ///< the row is usable
 };
@@ -42,6 +46,9 @@ struct RowComparison {
 
 /// Precondition: equal sizes, not empty.
 RowComparison compare_rows(std::span<const float> reference, std::span<const float> model);
+/// The same where the largest logits of both are known already: what find_top_tokens gives.
+RowComparison compare_rows(std::span<const float> reference, const TopTokens& reference_top,
+                           std::span<const float> model, const TopTokens& model_top);
 
 namespace detail {
 /// The exponential used above, for x <= 0. For the test of its accuracy.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <fstream>
@@ -42,6 +43,18 @@ TEST(Divergence, MatchesScipy) {
     EXPECT_EQ(row.model.top, golden["top_q"].get<std::size_t>());
     const double kl = golden["kl"].get<double>();
     EXPECT_NEAR(row.kl_divergence, kl, 2e-15 * std::max(1.0, kl));
+    const double entropy_p = golden["entropy_p"].get<double>();
+    const double entropy_q = golden["entropy_q"].get<double>();
+    EXPECT_NEAR(row.reference.entropy, entropy_p, 4e-15 * std::max(1.0, entropy_p));
+    EXPECT_NEAR(row.model.entropy, entropy_q, 4e-15 * std::max(1.0, entropy_q));
+    const TopTokens top = find_top_tokens(model);
+    const auto order = golden["order_q"].get<std::vector<std::uint32_t>>();
+    ASSERT_EQ(top.count, order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      EXPECT_EQ(top.ids[i], order[i]);
+      EXPECT_EQ(rank_of(model, top, order[i]), i + 1);
+      EXPECT_EQ(rank_of(model, TopTokens(), order[i]), i + 1) << "by counting";
+    }
     const double log_p = golden["log_p"].get<double>();
     EXPECT_NEAR(log_probability(reference, row.reference, token), log_p,
                 2e-15 * std::max(1.0, -log_p));
@@ -58,6 +71,50 @@ TEST(Divergence, OneRowAgreesWithTwo) {
   EXPECT_EQ(alone.max, both.model.max);
   EXPECT_EQ(alone.log_sum, both.model.log_sum);
   EXPECT_EQ(alone.top, both.model.top);
+  EXPECT_EQ(alone.entropy, both.model.entropy);
+}
+
+TEST(TopTokens, AreThoseOfASort) {
+  for (const std::size_t size : {1, 9, 10, 63, 64, 65, 1000, 50257}) {
+    for (const float spread : {0.0F, 3.0F, 30.0F}) {
+      auto row = random_row(size, size, spread);
+      for (float& value : row) value = std::round(value * 8) / 8;  // many ties
+      std::vector<std::uint32_t> order(size);
+      for (std::uint32_t i = 0; i < size; ++i) order[i] = i;
+      std::stable_sort(order.begin(), order.end(),
+                       [&](std::uint32_t a, std::uint32_t b) { return row[a] > row[b]; });
+      const TopTokens top = find_top_tokens(row);
+      ASSERT_EQ(top.count, std::min(size, kTopTokens));
+      for (std::size_t i = 0; i < top.count; ++i) EXPECT_EQ(top.ids[i], order[i]) << size;
+      for (const std::size_t at : {std::size_t{0}, size / 2, size - 1}) {
+        EXPECT_EQ(rank_of(row, top, order[at]), at + 1) << size;
+      }
+    }
+  }
+}
+
+TEST(TopTokens, LeaveOutWhatIsNoNumber) {
+  std::vector<float> row(200, -kInfinity);
+  EXPECT_EQ(find_top_tokens(row).count, 0U);
+  row[70] = std::numeric_limits<float>::quiet_NaN();
+  row[130] = -5;
+  row[199] = 2;
+  const TopTokens top = find_top_tokens(row);
+  ASSERT_EQ(top.count, 2U);
+  EXPECT_EQ(top.ids[0], 199U);
+  EXPECT_EQ(top.ids[1], 130U);
+}
+
+TEST(TopTokens, ShareKeptComparesSets) {
+  const auto row = random_row(100, 1, 5);
+  const TopTokens top = find_top_tokens(row);
+  auto other = row;
+  std::swap(other[top.ids[0]], other[top.ids[4]]);  // within the first five
+  EXPECT_EQ(share_kept(top, find_top_tokens(other), 5), 1);
+  EXPECT_EQ(share_kept(top, find_top_tokens(other), 1), 0);
+  other[top.ids[2]] = -100;
+  EXPECT_EQ(share_kept(top, find_top_tokens(other), 5), 0.8);
+  EXPECT_EQ(share_kept(top, find_top_tokens(other), 10), 0.9);
 }
 
 TEST(Divergence, EqualRowsHaveNone) {
@@ -97,6 +154,8 @@ TEST(Divergence, SameBitsFromEveryBody) {
     detail::set_wide_rows(true);
     EXPECT_EQ(wide.kl_divergence, plain.kl_divergence) << size;
     EXPECT_EQ(wide.reference.log_sum, plain.reference.log_sum) << size;
+    EXPECT_EQ(wide.reference.entropy, plain.reference.entropy) << size;
+    EXPECT_EQ(wide.model.entropy, plain.model.entropy) << size;
     EXPECT_EQ(wide_row.log_sum, plain_row.log_sum) << size;
   }
 }

@@ -20,11 +20,12 @@ double invert(Function function, double wanted, double low, double high) {
   return 0.5 * (low + high);
 }
 
-/// Each entry is the statistic of one redraw of the windows.
-std::vector<double> redraw(const BlockTable& table, const Statistic& statistic,
-                           const BootstrapOptions& options) {
-  std::vector<double> values;
-  values.reserve(options.resamples);
+/// For each statistic its values on the redraws of the windows.
+std::vector<std::vector<double>> redraw(const BlockTable& table,
+                                        std::span<const Statistic> statistics,
+                                        const BootstrapOptions& options) {
+  std::vector<std::vector<double>> values(statistics.size());
+  for (auto& of_one : values) of_one.reserve(options.resamples);
   std::vector<double> sums(table.columns());
   for (std::size_t replicate = 0; replicate < options.resamples; ++replicate) {
     Random random(options.seed, replicate);
@@ -33,7 +34,7 @@ std::vector<double> redraw(const BlockTable& table, const Statistic& statistic,
       const auto block = table.block(random.below(table.blocks()));
       for (std::size_t column = 0; column < sums.size(); ++column) sums[column] += block[column];
     }
-    values.push_back(statistic(sums));
+    for (std::size_t i = 0; i < statistics.size(); ++i) values[i].push_back(statistics[i](sums));
   }
   return values;
 }
@@ -85,6 +86,29 @@ double bias_correction(const std::vector<double>& sorted, double estimate) {
   return normal_quantile(share);
 }
 
+/// From the values of the statistic on the redraws; none when one of them is not finite.
+std::optional<Interval> bca_interval(const BlockTable& table, const Statistic& statistic,
+                                     double estimate, std::vector<double> values,
+                                     const BootstrapOptions& options) {
+  const auto finite = [](double value) { return std::isfinite(value); };
+  if (!finite(estimate) || !std::ranges::all_of(values, finite)) return std::nullopt;
+  std::sort(values.begin(), values.end());
+
+  const auto blocks = static_cast<double>(table.blocks());
+  const double tail = 0.5 * (1 - options.confidence);
+  const double reach =
+      -student_quantile(tail, table.blocks() - 1) * std::sqrt(blocks / (blocks - 1));
+  const double bias = bias_correction(values, estimate);
+  const double bend = acceleration(table, statistic);
+  const auto bound = [&](double z) {
+    const double numerator = bias + z;
+    // Beyond its pole (few blocks, long tails) the correction turns around: take the extreme.
+    const double denominator = std::max(1 - bend * numerator, 1e-6);
+    return sorted_quantile(values, normal_probability(bias + numerator / denominator));
+  };
+  return Interval{bound(-reach), bound(reach)};
+}
+
 }  // namespace
 
 void BlockTable::add(std::span<const double> sums) {
@@ -98,33 +122,28 @@ std::vector<double> BlockTable::totals() const {
   return sums;
 }
 
-Estimate bootstrap_interval(const BlockTable& table, const Statistic& statistic,
-                            const BootstrapOptions& options) {
+std::vector<Estimate> bootstrap_intervals(const BlockTable& table,
+                                          std::span<const Statistic> statistics,
+                                          const BootstrapOptions& options) {
   CB_CHECK(table.blocks() > 0 && options.resamples > 0);
   CB_CHECK(options.confidence > 0 && options.confidence < 1);
-  Estimate estimate{statistic(table.totals()), std::nullopt};
-  if (table.blocks() < kFewestBlocks || !std::isfinite(estimate.value)) return estimate;
-
-  std::vector<double> values = redraw(table, statistic, options);
-  if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); })) {
-    return estimate;
+  std::vector<Estimate> estimates;
+  const std::vector<double> totals = table.totals();
+  for (const Statistic& statistic : statistics) {
+    estimates.push_back({statistic(totals), std::nullopt});
   }
-  std::sort(values.begin(), values.end());
+  if (table.blocks() < kFewestBlocks) return estimates;
+  auto values = redraw(table, statistics, options);
+  for (std::size_t i = 0; i < statistics.size(); ++i) {
+    estimates[i].interval =
+        bca_interval(table, statistics[i], estimates[i].value, std::move(values[i]), options);
+  }
+  return estimates;
+}
 
-  const auto blocks = static_cast<double>(table.blocks());
-  const double tail = 0.5 * (1 - options.confidence);
-  const double reach =
-      -student_quantile(tail, table.blocks() - 1) * std::sqrt(blocks / (blocks - 1));
-  const double bias = bias_correction(values, estimate.value);
-  const double bend = acceleration(table, statistic);
-  const auto bound = [&](double z) {
-    const double numerator = bias + z;
-    // Beyond its pole (few blocks, long tails) the correction turns around: take the extreme.
-    const double denominator = std::max(1 - bend * numerator, 1e-6);
-    return sorted_quantile(values, normal_probability(bias + numerator / denominator));
-  };
-  estimate.interval = Interval{bound(-reach), bound(reach)};
-  return estimate;
+Estimate bootstrap_interval(const BlockTable& table, const Statistic& statistic,
+                            const BootstrapOptions& options) {
+  return bootstrap_intervals(table, std::span(&statistic, 1), options).front();
 }
 
 Interval wilson_interval(std::uint64_t hits, std::uint64_t trials, double confidence) {

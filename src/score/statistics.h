@@ -68,6 +68,10 @@ struct BootstrapOptions {
 /// blocks or the statistic is not finite on some redraw. Precondition: blocks() > 0.
 Estimate bootstrap_interval(const BlockTable& table, const Statistic& statistic,
                             const BootstrapOptions& options = {});
+/// The same for several statistics of one table, redrawn once for all of them.
+std::vector<Estimate> bootstrap_intervals(const BlockTable& table,
+                                          std::span<const Statistic> statistics,
+                                          const BootstrapOptions& options = {});
 
 /// Interval for a share `hits / trials` of independent trials (E. B. Wilson, 1927). Without trials
 /// it is [0, 1].

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "base/random.h"
+#include "score/paired_tests.h"
+#include "score/ratio_sums.h"
 
 namespace checkbit {
 namespace {
@@ -172,6 +174,65 @@ TEST(Bootstrap, FewBlocksOrAStatisticThatFailsHaveNoInterval) {
   EXPECT_EQ(bootstrap_interval(table_of({3}), mean_of).value, 3);
   const auto fails = [](std::span<const double> s) { return std::log(s[0]); };
   EXPECT_FALSE(bootstrap_interval(table_of({0, 0, 0, 0, 0, 0, 5}), fails).interval.has_value());
+}
+
+TEST(Bootstrap, ManyStatisticsGiveWhatOneGives) {
+  const BlockTable table = table_of({1.17, 2.31, 3.44, 5.92, 8.15, 13.7, 21.3, 34.9});
+  const auto total = [](std::span<const double> sums) { return sums[0]; };
+  const Statistic both[] = {mean_of, total};
+  const std::vector<Estimate> together = bootstrap_intervals(table, both);
+  EXPECT_EQ(together[0].interval->low, bootstrap_interval(table, mean_of).interval->low);
+  EXPECT_EQ(together[1].interval->high, bootstrap_interval(table, total).interval->high);
+}
+
+TEST(RatioSums, CoverTheRatioOfUnevenBlocks) {
+  // Blocks of different weights whose amounts scatter around 0.3 each: as tokens of one class.
+  constexpr int kExperiments = 2000;
+  for (const std::size_t blocks : {8, 30}) {
+    int covered = 0;
+    for (int experiment = 0; experiment < kExperiments; ++experiment) {
+      Random random(31, static_cast<std::uint64_t>(experiment));
+      RatioSums sums;
+      for (std::size_t i = 0; i < blocks; ++i) {
+        const double weight = 1 + static_cast<double>(random.below(20));
+        sums.add(weight * (0.3 + 0.1 * normal(random)), weight);
+      }
+      const Interval interval = *sums.estimate().interval;
+      covered += interval.low <= 0.3 && 0.3 <= interval.high ? 1 : 0;
+    }
+    const double share = static_cast<double>(covered) / kExperiments;
+    EXPECT_GE(share, 0.92) << blocks;
+    EXPECT_LE(share, 0.975) << blocks;
+  }
+}
+
+TEST(RatioSums, AgreesWithTheDefinition) {
+  RatioSums sums;
+  EXPECT_EQ(sums.estimate().value, 0);
+  const std::vector<std::pair<double, double>> blocks = {{3, 2}, {1, 1}, {8, 4}, {2, 2},
+                                                         {0, 0}, {5, 3}, {9, 4}, {4, 4}};
+  double squares = 0;
+  for (const auto& [amount, weight] : blocks) {
+    sums.add(amount, weight);
+    squares += std::pow(amount - 1.6 * weight, 2);
+  }
+  EXPECT_EQ(sums.blocks(), 7U) << "a block without weight is none";
+  const Estimate estimate = sums.estimate();
+  EXPECT_DOUBLE_EQ(estimate.value, 32.0 / 20);
+  const double error = std::sqrt(squares * 7 / 6) / 20;
+  EXPECT_NEAR(estimate.interval->high - 1.6, student_quantile(0.975, 6) * error, 1e-12);
+}
+
+TEST(SignTest, MatchesTheBinomial) {
+  EXPECT_EQ(sign_test(0, 0), 1);
+  EXPECT_EQ(sign_test(5, 5), 1);
+  EXPECT_NEAR(sign_test(0, 6), 2 * std::pow(0.5, 6), 1e-15);
+  EXPECT_NEAR(sign_test(6, 0), 2 * std::pow(0.5, 6), 1e-15);
+  EXPECT_NEAR(sign_test(8, 2), 2 * (1 + 10 + 45) / 1024.0, 1e-14);
+  for (const auto& golden : goldens("sign")) {
+    const double p = golden["p"].get<double>();
+    EXPECT_NEAR(sign_test(golden["wins"], golden["losses"]), p, 1e-9 * p) << golden;
+  }
 }
 
 }  // namespace

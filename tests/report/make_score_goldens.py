@@ -7,6 +7,11 @@ import numpy as np
 from scipy import special, stats
 
 
+def entropy(log_p):
+    probable = log_p > -np.inf
+    return float(-np.sum(np.exp(log_p[probable]) * log_p[probable]))
+
+
 def row_case(generator, name, reference, model, token):
     reference = np.asarray(reference, dtype=np.float32)
     model = np.asarray(model, dtype=np.float32)
@@ -22,6 +27,9 @@ def row_case(generator, name, reference, model, token):
         "kl": float(np.sum(np.exp(log_p) * (log_p - log_q))),
         "top_p": int(np.argmax(reference)),
         "top_q": int(np.argmax(model)),
+        "entropy_p": entropy(log_p),
+        "entropy_q": entropy(log_q),
+        "order_q": [int(i) for i in np.argsort(-model, kind="stable")[:10]],
     }
 
 
@@ -54,6 +62,8 @@ def main():
         "normal": [{"p": p, "z": float(stats.norm.ppf(p))}
                    for p in (1e-9, 0.001, 0.025, 0.5, 0.8, 0.975, 0.9999)],
         "wilson": [],
+        "sign": [{"wins": w, "losses": l, "p": float(stats.binomtest(w, w + l).pvalue)}
+                 for w, l in ((3, 9), (40, 61), (500, 430), (1000, 1400), (99000, 101000))],
         "bca": {},
     }
     for hits, trials in ((0, 10), (1, 10), (5, 10), (10, 10), (83, 1000), (999, 1000)):

@@ -1,0 +1,37 @@
+// What `checkbit measure` works on: the open models, the text and how to compare.
+//
+// Errors: those of opening; invalid where two models split the text differently.
+// Threads: one.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "measure/compare.h"
+#include "run/session.h"
+
+namespace checkbit {
+
+struct MeasureInputs {
+  std::vector<Session> models;
+  std::optional<Session> reference;
+  std::string text_name;
+  std::vector<TokenId> tokens;
+  std::vector<Document> documents;
+};
+
+Result<MeasureInputs> open_measure_inputs(const Arguments& arguments, Console& console);
+
+/// The windows that are read at most when nobody says how many.
+inline constexpr std::size_t kUsualWindows = 256;
+
+/// Notes when only a part of the text is read.
+Result<ComparisonResult> run_measurement(const Arguments& arguments, MeasureInputs& inputs,
+                                         Console& console);
+
+/// "2%", "2.5 %" or "0.02" as a share between 0 and 1, both excluded.
+std::optional<double> parse_share(std::string_view text);
+
+}  // namespace checkbit
