@@ -14,7 +14,7 @@ export CHECKBIT_NO_SETUP
 
 MODELS := smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b
 
-.PHONY: build setup demo model models test test-identity asan tsan clang arm64 fuzz checklist check-oracles bench-run bench-types bench-kernels bench-order \
+.PHONY: build setup demo measure-demo model models test test-identity asan tsan clang arm64 fuzz checklist check-oracles bench-run bench-types bench-kernels bench-order \
   performance-docs reference format install clean help
 
 build: setup ## build build/release/checkbit (the default)
@@ -35,6 +35,9 @@ test-identity: build models ## one answer on all four models: every instruction 
 
 demo: build ## fetch, fit, measure and ask a small model; writes out/demo/report.html
 	@$(BUILD)/checkbit demo
+
+measure-demo: build model ## several sizes of a small model against the original; writes out/measure/report.html
+	@tools/measure_demo
 
 model: build
 	@$(BUILD)/checkbit pull smollm2-135m

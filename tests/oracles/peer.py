@@ -119,16 +119,37 @@ def log_probabilities(model, text_file, context, chunks, extra=()):
         return read_log_probabilities(file.name)
 
 
+DIVERGENCE_LINES = {
+    "perplexity": r"Mean PPL\(Q\) +: +(\S+)",
+    "perplexity_reference": r"Mean PPL\(base\) +: +(\S+)",
+    "kl_divergence_mean": r"Mean +KLD: +(\S+)",
+    "kl_divergence_max": r"Maximum +KLD: +(\S+)",
+    "kl_divergence_p999": r"99\.9% +KLD: +(\S+)",
+    "kl_divergence_p99": r"99\.0% +KLD: +(\S+)",
+    "kl_divergence_p90": r"90\.0% +KLD: +(\S+)",
+    "kl_divergence_median": r"Median +KLD: +(\S+)",
+    "probability_change_rms": r"RMS Δp +: +(\S+)",
+    "top1_changed": r"Same top p: +(\S+)",
+}
+
+
 def divergence(model, reference, text_file, context, chunks):
-    """Mean divergence of a model from a reference in nats, and the share of changed top tokens."""
+    """What llama.cpp's divergence mode prints, under the names of our records and in their units."""
     arguments = perplexity_arguments(reference, text_file, context, chunks)
     with tempfile.NamedTemporaryFile(dir=common.scratch(), suffix=".kld") as file:
         run_checked("llama-perplexity", [*arguments, "--save-all-logits", file.name])
         arguments = perplexity_arguments(model, text_file, context, chunks)
         arguments += ["--kl-divergence", "--kl-divergence-base", file.name]
-        pattern = r"(?s)Mean +KLD: +(\S+).*Same top p: +(\S+)"
-        found = find_in_output("llama-perplexity", arguments, pattern)
-    return float(found[1]), 1.0 - float(found[2]) / 100.0
+        # The last line of all, so that nothing before it is missing.
+        found = find_in_output("llama-perplexity", arguments, r"(?s).*Same top p: +\S+")
+    figures = {}
+    for name, pattern in DIVERGENCE_LINES.items():
+        line = re.search(pattern, found[0])
+        if line:
+            figures[name] = float(line[1])
+    figures["probability_change_rms"] /= 100.0  # printed in per cent
+    figures["top1_changed"] = 1.0 - figures["top1_changed"] / 100.0
+    return figures
 
 
 def text_of_tokens(model, least, below):
