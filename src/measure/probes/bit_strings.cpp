@@ -1,6 +1,7 @@
 #include "measure/probes/bit_strings.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/random.h"
 #include "measure/probes/probe_summary.h"
@@ -94,6 +95,7 @@ std::vector<ProbeItem> bit_string_items(const BitLanguage& language, std::uint64
   const std::size_t lengths = kLengths.size();
   const std::size_t of_each = count == 0 ? kUsualOfEach : (count + lengths - 1) / lengths;
   const std::string header = header_of(language, seed);
+  std::map<std::string, std::size_t> clusters;
   std::vector<ProbeItem> items;
   for (std::size_t i = 0; i < of_each; ++i) {
     for (const std::size_t length : kLengths) {
@@ -105,7 +107,9 @@ std::vector<ProbeItem> bit_string_items(const BitLanguage& language, std::uint64
           .prompt = header + line,
           .choices = {std::string(language.answers[0]), std::string(language.answers[1])},
           .right = inside ? std::size_t{1} : 0};
-      items.push_back({fmt::format("length {}", length), items.size(), line, {question}, {}});
+      // Few short strings exist: the same one asked again is no new evidence.
+      const std::size_t cluster = clusters.emplace(line, clusters.size()).first->second;
+      items.push_back({fmt::format("length {}", length), cluster, line, {question}, {}});
     }
   }
   return items;

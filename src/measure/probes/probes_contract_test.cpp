@@ -121,6 +121,8 @@ TEST_P(EveryGenerator, RightIsOneAndWrongIsZero) {
     EXPECT_EQ(figure.subject.value, 0);
     EXPECT_EQ(figure.reference->value, 1);
     EXPECT_EQ(figure.difference->value, -1);
+    // Few distinct short strings exist: those groups have too few clusters for an interval.
+    if (!figure.difference->interval && figure.group.starts_with("length ")) continue;
     ASSERT_TRUE(figure.difference->interval.has_value());
     EXPECT_LT(figure.difference->interval->high, -0.5);
   }
