@@ -6,9 +6,22 @@
 
 #include "report/number.h"
 #include "report/text.h"
+#include "score/paired_tests.h"
 
 namespace checkbit {
 namespace {
+
+/// Over clusters: how many the subject does better at, how many worse.
+double p_value_of(std::span<const std::size_t> clusters, std::span<const double> differences) {
+  std::map<std::size_t, double> sums;
+  for (std::size_t i = 0; i < clusters.size(); ++i) sums[clusters[i]] += differences[i];
+  std::uint64_t better = 0, worse = 0;
+  for (const auto& [cluster, sum] : sums) {
+    better += sum > 0 ? 1 : 0;
+    worse += sum < 0 ? 1 : 0;
+  }
+  return mcnemar_test(better, worse).mid_p;
+}
 
 ProbeFigure figure_of(const ProbeResult& result, const std::string& group) {
   std::vector<std::size_t> clusters;
@@ -26,6 +39,7 @@ ProbeFigure figure_of(const ProbeResult& result, const std::string& group) {
   if (!reference.empty()) {
     figure.reference = estimate_mean(clusters, reference);
     figure.difference = estimate_mean(clusters, difference, -1);
+    figure.p_value = p_value_of(clusters, difference);
   }
   return figure;
 }
@@ -122,6 +136,8 @@ std::vector<Record> probe_records(const Probe& probe, const ProbeResult& result,
     if (figure.reference) records.push_back(share_record(name + "_reference", *figure.reference));
     if (figure.difference)
       records.push_back(share_record(name + "_difference", *figure.difference));
+    if (figure.p_value && figure.group.empty())
+      records.push_back({.name = name + "_p_value", .value = *figure.p_value, .unit = ""});
   }
   records.insert(records.end(), result.records.begin(), result.records.end());
   for (Record& record : records) record.command = command;
@@ -152,6 +168,7 @@ std::string describe_probe(const Probe& probe, const ProbeResult& result) {
   text += fmt::format(", the reference {}; the difference is {}", in_words(*all.reference),
                       in_words(*all.difference));
   const auto& interval = all.difference->interval;
+  text += fmt::format(" (sign test: p = {:.2g})", *all.p_value);
   if (interval && interval->low <= 0 && interval->high >= 0) text += ", which can be chance";
   return text + ".";
 }

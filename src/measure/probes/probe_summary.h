@@ -5,9 +5,9 @@
 //   (all right, all wrong, no item changed) the bootstrap says nothing; Wilson's bound over the
 //   clusters takes its place.
 // Records: probe_NAME, probe_NAME_GROUP (share), and with a reference each also with _reference
-//   and _difference (model minus reference).
+//   and _difference (model minus reference), the whole also _p_value.
 // Threads: pure functions.
-// Reference: score/statistics.h.
+// Reference: score/statistics.h, score/paired_tests.h.
 #pragma once
 
 #include <optional>
@@ -25,6 +25,9 @@ struct ProbeFigure {
   Estimate subject;
   std::optional<Estimate> reference;
   std::optional<Estimate> difference;
+  /// Chance alone would split the clusters that differ as unevenly: mid-p of the sign test, which
+  /// for single items that are right or wrong is McNemar's.
+  std::optional<double> p_value;
 };
 
 /// The whole first, then groups in order of their first item; nothing without items.

@@ -167,6 +167,59 @@ const auto name_of = [](const auto& probe) { return std::string(probe.param->nam
 INSTANTIATE_TEST_SUITE_P(Probes, EveryProbe, testing::ValuesIn(all_probes()), name_of);
 INSTANTIATE_TEST_SUITE_P(Probes, EveryGenerator, testing::ValuesIn(probes_with_items()), name_of);
 
+ProbeResult made_result(const std::vector<double>& subject, const std::vector<double>& reference,
+                        std::size_t items_of_cluster) {
+  ProbeResult result;
+  for (std::size_t i = 0; i < subject.size(); ++i) {
+    result.items.push_back({.group = "g", .cluster = i / items_of_cluster, .shown = "s"});
+    result.subject.push_back({.score = subject[i]});
+    result.reference.push_back({.score = reference[i]});
+  }
+  return result;
+}
+
+TEST(ProbeSummary, PairsItemsAndTestsThem) {
+  // Right only in the subject: 1; only in the reference: 7. scipy: 2 * binom.cdf(1, 8, .5) -
+  // binom.pmf(1, 8, .5).
+  std::vector<double> subject(20, 1), reference(20, 1);
+  for (std::size_t i = 0; i < 7; ++i) subject[i] = 0;
+  reference[19] = 0;
+  const auto figures = summarize_probe(made_result(subject, reference, 1));
+  ASSERT_EQ(figures.size(), 1u);
+  EXPECT_DOUBLE_EQ(figures[0].subject.value, 0.65);
+  EXPECT_DOUBLE_EQ(figures[0].reference->value, 0.95);
+  EXPECT_DOUBLE_EQ(figures[0].difference->value, 13.0 / 20 - 19.0 / 20);
+  EXPECT_NEAR(*figures[0].p_value, 0.0390625, 1e-9);
+  EXPECT_LT(figures[0].difference->interval->high, 0);
+  EXPECT_GT(figures[0].difference->interval->low, -0.7);
+}
+
+TEST(ProbeSummary, CopiesOfAnItemAreNoNewEvidence) {
+  std::vector<double> subject(8, 1), reference(8, 1);
+  subject[0] = subject[5] = reference[3] = 0;
+  const auto once = summarize_probe(made_result(subject, reference, 1));
+  std::vector<double> subject5, reference5;
+  for (std::size_t i = 0; i < 8; ++i) {
+    subject5.insert(subject5.end(), 5, subject[i]);
+    reference5.insert(reference5.end(), 5, reference[i]);
+  }
+  const auto copies = summarize_probe(made_result(subject5, reference5, 5));
+  EXPECT_DOUBLE_EQ(copies[0].difference->value, once[0].difference->value);
+  EXPECT_NEAR(copies[0].difference->interval->low, once[0].difference->interval->low, 1e-9);
+  EXPECT_NEAR(copies[0].difference->interval->high, once[0].difference->interval->high, 1e-9);
+  EXPECT_EQ(*copies[0].p_value, *once[0].p_value);
+}
+
+TEST(ProbeSummary, NothingThatDiffersIsNoCertainty) {
+  const auto figures =
+      summarize_probe(made_result(std::vector<double>(12, 1), std::vector<double>(12, 1), 1));
+  EXPECT_EQ(figures[0].difference->value, 0);
+  EXPECT_NEAR(figures[0].difference->interval->high, wilson_interval(0, 12).high, 1e-12);
+  EXPECT_NEAR(figures[0].subject.interval->low, wilson_interval(12, 12).low, 1e-12);
+  EXPECT_EQ(figures[0].subject.interval->high, 1);
+  EXPECT_EQ(*figures[0].p_value, 1);
+}
+
 /// What one pass with copies of the cache gives is what reading every choice from the start gives.
 TEST(SessionModel, ChoicesScoreAsReadAlone) {
   auto session = Session::open(tiny_model(), {.threads = 1});
