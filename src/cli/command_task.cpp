@@ -90,7 +90,7 @@ Status run_blends(TaskStory& story, const Arguments& arguments, Console& console
   for (const double share : shares) {
     ThreadPool pool(console.threads);
     CB_TRY(GgufWriter writer,
-           write_interpolated(older, newer, share, *find_format("F16"), path, pool));
+           write_interpolated(older, newer, share, *find_format("Q8_0"), path, pool));
     CB_TRY(TaskResult result, run_on(writer.temporary_path(), false, story, arguments, console));
     BlendResult blend{.share_of_reference = share, .result = std::move(result), .flips = {}};
     blend.flips = find_flips(*story.reference, blend.result);

@@ -164,17 +164,22 @@ Table blend_table(const TaskStory& story) {
 
 Quotes flipped_item(const TaskStory& story, std::size_t item) {
   const TaskItem& asked = story.data->items[item];
+  const bool writes = story.task->judge != nullptr;
+  bool any_right = false;
   const auto quote = [&](const std::string& name, const TaskResult& result) {
     const Verdict& verdict = result.items[item].verdicts.front();
+    any_right |= verdict.right;
+    const std::string found = writes ? ": " + verdict.answer : "";
     return Quote{.title = name,
-                 .note = verdict.right ? "right" : "wrong: " + verdict.answer,
+                 .note = (verdict.right ? "right" : "wrong") + found,
                  .text = shown(story, result, item),
                  .tone = verdict.right ? Tone::accent : Tone::contrast};
   };
   Quotes quotes{fmt::format("Line {}. {}", asked.line, asked.prompt), {}};
   if (story.reference) quotes.quotes.push_back(quote(story.reference_name, *story.reference));
   quotes.quotes.push_back(quote(story.model_name, story.model));
-  quotes.quotes.push_back({.title = "The right answer", .text = right_answer(asked)});
+  if (writes || !any_right)
+    quotes.quotes.push_back({.title = "A right answer", .text = right_answer(asked)});
   return quotes;
 }
 
