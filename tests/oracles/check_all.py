@@ -30,6 +30,7 @@ MINUTES = {
     "peer_forward": (3, 1),
     "perplexity": (20, 2),
     "quantize": (9, 2),
+    "tasks": (12, 3),
     "templates": (2, 2),
     "tokenizers": (8, 5),
 }
