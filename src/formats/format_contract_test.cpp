@@ -110,8 +110,14 @@ Floats normal_values(unsigned seed, float deviation) {
   return values;
 }
 
+/// Stores rows of a lattice, not each weight for itself: integers are wider than what is stored.
+bool has_lattice(const Format& format) {
+  return !format.ternary && format.integer.bits > format.bits_per_weight();
+}
+
 /// Bits of the integers themselves, not of scales: what the error bounds go by.
 double level_bits(const Format& format) {
+  if (has_lattice(format)) return format.bits_per_weight();
   if (format.integer.bits == 0) return format.name == "BF16" ? 8 : format.name == "F16" ? 11 : 24;
   return format.integer.table != nullptr ? 3.5 : format.ternary ? 1.58 : format.integer.bits;
 }
@@ -418,6 +424,7 @@ TEST_P(EncodableFormat, ConstantRowsKeepTheirValue) {
 }
 
 TEST_P(EncodableFormat, RampsStayInOrder) {
+  if (has_lattice(format())) GTEST_SKIP() << "the nearest row may turn neighbours round";
   Floats values(1024);
   std::iota(values.begin(), values.end(), -512.0f);
   const Floats decoded = round_trip(format(), values);
@@ -432,8 +439,11 @@ TEST_P(EncodableFormat, OneOutlierSurvives) {
   Floats values = normal_values(3, 0.01f);
   for (std::size_t i = 5; i < values.size(); i += 256) values[i] = i % 512 == 5 ? 3.0f : -3.0f;
   const Floats decoded = round_trip(format(), values);
+  // IQ2_XXS has no level near zero: with magnitudes 43 and 31 times 8 the squared error is least
+  // where the outlier comes back as 43 * 43 / (43 * 43 + 31 * 8 * 8) of itself.
+  const float share = has_lattice(format()) ? 0.53f : 0.35f;
   for (std::size_t i = 5; i < values.size(); i += 256) {
-    EXPECT_NEAR(decoded[i], values[i], 0.35f * 3.0f) << format().name;
+    EXPECT_NEAR(decoded[i], values[i], share * 3.0f) << format().name;
   }
   EXPECT_LT(squared_error(values, decoded), sum_of_squares(values)) << format().name;
 }

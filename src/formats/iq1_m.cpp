@@ -8,6 +8,7 @@
 #include "formats/integer_form.h"
 #include "formats/iq1_rows.h"
 #include "formats/iq_rows.h"
+#include "formats/lattice_blocks.h"
 
 namespace checkbit {
 namespace {
@@ -45,6 +46,26 @@ bool is_finite(const std::uint8_t* block) {
   return half_is_finite(scale_of(load_unaligned<Block>(block)));
 }
 
+using Unit = ShiftedUnit<8>;
+constexpr LatticeSpec kSpec = {
+    .unit = 0.125f, .group_elements = 16, .subs = 8, .starts = {0.133f, 0.167f, 0.2f}, .lowest = 8};
+
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  encode_lattice_blocks<Block, Unit, kSpec>(
+      in, n_blocks, importance, blocks, [](const LatticeBlock<Unit>& found, Block& block) {
+        for (std::size_t g = 0; g < 16; ++g)
+          add_bits(block.subs[g / 4], found.subs[g], 3 * (g % 4));
+        for (std::size_t i = 0; i < 4; ++i)
+          add_bits(block.subs[i], (found.scale >> (4 * i)) & 15u, 12);
+        for (std::size_t row = 0; row < 32; ++row) {
+          const auto& code = found.codes[row];
+          const unsigned head = code.rows[0] >> 8 | (code.down ? 8u : 0u);
+          block.rows[row] = static_cast<std::uint8_t>(code.rows[0]);
+          add_bits(block.high_bits[row / 2], head, 4 * (row % 2));
+        }
+      });
+}
+
 }  // namespace
 
 extern const Format iq1_m_format;
@@ -55,6 +76,7 @@ const Format iq1_m_format = {
     .block_bytes = sizeof(Block),
     .summary = "1.75 bits, rows of 8 from a lattice of 2048, shifts per row",
     .decode = decode_integer<iq1_m_format>,
+    .encode = encode,
     .is_finite = is_finite,
     .integer = {.bits = 5,
                 .q_offset = kIq1Offset,

@@ -7,6 +7,7 @@
 #include "formats/integer_form.h"
 #include "formats/iq_grids.h"
 #include "formats/iq_rows.h"
+#include "formats/lattice_blocks.h"
 
 namespace checkbit {
 namespace {
@@ -36,6 +37,27 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   }
 }
 
+using Unit = SignedUnit<kIq2SGrid, false>;
+constexpr LatticeSpec kSpec = {.unit = 0.125f,
+                               .group_elements = 16,
+                               .subs = 16,
+                               .starts = {0.035f, 0.0425f, 0.05f, 0.0575f, 0.07f},
+                               .lowest = 8};
+
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  encode_lattice_blocks<Block, Unit, kSpec>(
+      in, n_blocks, importance, blocks, [](const LatticeBlock<Unit>& found, Block& block) {
+        block.scale = found.scale;
+        pack_nibbles(found.subs, block.subs);
+        for (std::size_t row = 0; row < 32; ++row) {
+          const auto& code = found.codes[row];
+          block.rows[row] = static_cast<std::uint8_t>(code.rows[0]);
+          block.signs[row] = code.signs;
+          add_bits(block.high_bits[row / 4], code.rows[0] >> 8, 2 * (row % 4));
+        }
+      });
+}
+
 }  // namespace
 
 extern const Format iq2_s_format;
@@ -45,6 +67,7 @@ const Format iq2_s_format = {.name = "IQ2_S",
                              .block_bytes = sizeof(Block),
                              .summary = "2.56 bits, rows of 8 from a lattice of 1024",
                              .decode = decode_integer<iq2_s_format>,
+                             .encode = encode,
                              .is_finite = half_at_is_finite<0>,
                              .integer = {.bits = 7,
                                          .q_offset = kOffset,

@@ -7,6 +7,7 @@
 #include "formats/integer_form.h"
 #include "formats/iq_grids.h"
 #include "formats/iq_rows.h"
+#include "formats/lattice_blocks.h"
 
 namespace checkbit {
 namespace {
@@ -33,6 +34,25 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   }
 }
 
+using Unit = SignedUnit<kIq2XsGrid, true>;
+constexpr LatticeSpec kSpec = {.unit = 0.125f,
+                               .group_elements = 16,
+                               .subs = 16,
+                               .starts = {0.035f, 0.0425f, 0.05f, 0.0575f, 0.07f},
+                               .lowest = 8};
+
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  encode_lattice_blocks<Block, Unit, kSpec>(
+      in, n_blocks, importance, blocks, [](const LatticeBlock<Unit>& found, Block& block) {
+        block.scale = found.scale;
+        pack_nibbles(found.subs, block.subs);
+        for (std::size_t row = 0; row < 32; ++row) {
+          const auto& code = found.codes[row];
+          block.rows[row] = static_cast<std::uint16_t>(code.rows[0] | (code.signs & 0x7f) << 9);
+        }
+      });
+}
+
 }  // namespace
 
 extern const Format iq2_xs_format;
@@ -42,6 +62,7 @@ const Format iq2_xs_format = {.name = "IQ2_XS",
                               .block_bytes = sizeof(Block),
                               .summary = "2.31 bits, rows of 8 from a lattice of 512",
                               .decode = decode_integer<iq2_xs_format>,
+                              .encode = encode,
                               .is_finite = half_at_is_finite<0>,
                               .integer = {.bits = 7,
                                           .q_offset = kOffset,

@@ -7,6 +7,7 @@
 #include "formats/integer_form.h"
 #include "formats/iq_grids.h"
 #include "formats/iq_rows.h"
+#include "formats/lattice_blocks.h"
 
 namespace checkbit {
 namespace {
@@ -36,6 +37,27 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   }
 }
 
+using Unit = SignedUnit<kIq3SGrid, false>;
+constexpr LatticeSpec kSpec = {.unit = 1,
+                               .group_elements = 32,
+                               .subs = 16,
+                               .starts = {0.108f, 0.13f, 0.154f, 0.177f, 0.215f},
+                               .lowest = 1};
+
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  encode_lattice_blocks<Block, Unit, kSpec>(
+      in, n_blocks, importance, blocks, [](const LatticeBlock<Unit>& found, Block& block) {
+        block.scale = found.scale;
+        pack_nibbles(found.subs, block.subs);
+        for (std::size_t row = 0; row < 64; ++row) {
+          const unsigned number = found.codes[row / 2].rows[row % 2];
+          block.rows[row] = static_cast<std::uint8_t>(number);
+          add_bits(block.high_bits[row / 8], number >> 8, row % 8);
+        }
+        for (std::size_t unit = 0; unit < 32; ++unit) block.signs[unit] = found.codes[unit].signs;
+      });
+}
+
 }  // namespace
 
 extern const Format iq3_s_format;
@@ -45,6 +67,7 @@ const Format iq3_s_format = {.name = "IQ3_S",
                              .block_bytes = sizeof(Block),
                              .summary = "3.44 bits, rows of 4 from a lattice of 512",
                              .decode = decode_integer<iq3_s_format>,
+                             .encode = encode,
                              .is_finite = half_at_is_finite<0>,
                              .integer = {.bits = 5,
                                          .q_offset = kOffset,

@@ -8,6 +8,7 @@
 #include "formats/integer_form.h"
 #include "formats/iq_grids.h"
 #include "formats/iq_rows.h"
+#include "formats/lattice_blocks.h"
 
 namespace checkbit {
 namespace {
@@ -40,6 +41,30 @@ void unpack(const std::uint8_t* bytes, IntegerBlock& out) {
   }
 }
 
+using Unit = SignedUnit<kIq3XxsGrid, true>;
+constexpr LatticeSpec kSpec = {.unit = 0.25f,
+                               .group_elements = 32,
+                               .subs = 16,
+                               .starts = {0.027f, 0.033f, 0.0385f, 0.044f, 0.054f},
+                               .lowest = 4};
+
+void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
+  encode_lattice_blocks<Block, Unit, kSpec>(
+      in, n_blocks, importance, blocks, [](const LatticeBlock<Unit>& found, Block& block) {
+        block.scale = found.scale;
+        for (std::size_t g = 0; g < 8; ++g) {
+          std::uint32_t word = static_cast<std::uint32_t>(found.subs[g]) << 28;
+          for (std::size_t pair = 0; pair < 4; ++pair) {
+            const auto& code = found.codes[4 * g + pair];
+            block.rows[8 * g + 2 * pair] = static_cast<std::uint8_t>(code.rows[0]);
+            block.rows[8 * g + 2 * pair + 1] = static_cast<std::uint8_t>(code.rows[1]);
+            word |= (code.signs & 0x7fu) << (7 * pair);
+          }
+          store_unaligned(block.signs.data() + 4 * g, word);
+        }
+      });
+}
+
 }  // namespace
 
 extern const Format iq3_xxs_format;
@@ -49,6 +74,7 @@ const Format iq3_xxs_format = {.name = "IQ3_XXS",
                                .block_bytes = sizeof(Block),
                                .summary = "3.06 bits, rows of 4 from a lattice of 256",
                                .decode = decode_integer<iq3_xxs_format>,
+                               .encode = encode,
                                .is_finite = half_at_is_finite<0>,
                                .integer = {.bits = 7,
                                            .q_offset = kOffset,

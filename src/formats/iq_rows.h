@@ -38,4 +38,19 @@ inline void unpack_odd_scales(const std::array<std::uint8_t, kBytes>& bytes, std
   }
 }
 
+/// The way back: values [2 n] < 16 -> bytes [n].
+template <std::size_t kValues, std::size_t kBytes>
+inline void pack_nibbles(const std::array<std::uint8_t, kValues>& values,
+                         std::array<std::uint8_t, kBytes>& bytes) {
+  static_assert(kValues >= 2 * kBytes);
+  for (std::size_t i = 0; i < kBytes; ++i)
+    bytes[i] = static_cast<std::uint8_t>(values[2 * i] | values[2 * i + 1] << 4);
+}
+
+/// Sets bits that are zero.
+template <class Word>
+inline void add_bits(Word& word, unsigned bits, std::size_t at) {
+  word = static_cast<Word>(word | bits << at);
+}
+
 }  // namespace checkbit

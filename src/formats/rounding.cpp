@@ -2,24 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "base/float16.h"
+#include "formats/lanes.h"
 
 namespace checkbit {
 namespace {
-
-/// Four float lanes; the compiler maps them to whatever the processor has.
-using Lanes = float __attribute__((vector_size(16)));
-constexpr int kLanes = 4;
-
-Lanes load(const float* from) {
-  Lanes lanes;
-  std::memcpy(&lanes, from, sizeof(lanes));
-  return lanes;
-}
-
-float sum(Lanes v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 
 /// (x - offset) / scale in the form x * inverse + shift, clamped and rounded to a whole level.
 class Rounder {
@@ -124,9 +112,9 @@ LevelSums level_sums(const Group& group, Levels levels, Affine affine) {
   const Rounder nearest(levels, affine);
   Lanes l{}, ll{}, xl{};
   for (int i = 0; i < group.n; i += kLanes) {
-    const Lanes x = load(group.x + i);
+    const Lanes x = load_lanes(group.x + i);
     const Lanes level = nearest(x);
-    const Lanes weighted = load(group.w + i) * level;
+    const Lanes weighted = load_lanes(group.w + i) * level;
     l += weighted;
     ll += weighted * level;
     xl += weighted * x;
@@ -137,8 +125,8 @@ LevelSums level_sums(const Group& group, Levels levels, Affine affine) {
 ValueSums value_sums(const Group& group) {
   Lanes w{}, x{};
   for (int i = 0; i < group.n; i += kLanes) {
-    w += load(group.w + i);
-    x += load(group.w + i) * load(group.x + i);
+    w += load_lanes(group.w + i);
+    x += load_lanes(group.w + i) * load_lanes(group.x + i);
   }
   return {sum(w), sum(x)};
 }
@@ -147,9 +135,9 @@ float weighted_error(const Group& group, Levels levels, Affine affine) {
   const Rounder nearest(levels, affine);
   Lanes error{};
   for (int i = 0; i < group.n; i += kLanes) {
-    const Lanes x = load(group.x + i);
+    const Lanes x = load_lanes(group.x + i);
     const Lanes difference = (x - affine.offset) - nearest(x) * affine.scale;
-    error += load(group.w + i) * difference * difference;
+    error += load_lanes(group.w + i) * difference * difference;
   }
   return sum(error);
 }
@@ -157,7 +145,7 @@ float weighted_error(const Group& group, Levels levels, Affine affine) {
 void round_to_levels(const Group& group, Levels levels, Affine affine, std::uint8_t* q) {
   const Rounder nearest(levels, affine);
   for (int i = 0; i < group.n; i += kLanes) {
-    const Lanes level = nearest(load(group.x + i));
+    const Lanes level = nearest(load_lanes(group.x + i));
     for (int lane = 0; lane < kLanes; ++lane) {
       q[i + lane] = static_cast<std::uint8_t>(static_cast<int>(level[lane]) - levels.low);
     }

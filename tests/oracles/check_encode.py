@@ -3,11 +3,11 @@
 
 The weights are matrices of a real model, decoded and multiplied by the norm before them (as in
 encode_quality.py), in an F32 model of one layer. Checkbit writes it in each type; llama.cpp's
-quantize_* functions encode the same rows without importance matrix. Both are decoded by the gguf
+quantize_* functions encode the same rows without importance matrix, or with one of all ones where
+they insist on it. Both are decoded by the gguf
 package. The figure is the worst matrix's ratio.
 """
 
-import ctypes
 import os
 import tempfile
 
@@ -64,16 +64,10 @@ def squared_error(rows, other):
 
 def their_errors(library, stem, written):
     """llama.cpp's error per tensor."""
-    quantize = getattr(library, "quantize_" + stem)
-    quantize.restype = ctypes.c_size_t
-    quantize.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 2 + [ctypes.c_void_p]
-    elements, size = format_oracle.block_size(stem.upper())
-    errors = {}
-    for name, rows in written.items():
-        out = np.zeros((len(rows), rows.shape[1] // elements * size), np.uint8)
-        quantize(rows.ctypes.data, out.ctypes.data, *rows.shape, None)
-        errors[name] = squared_error(rows, format_oracle.dequantize(out, stem.upper()))
-    return errors
+    return {
+        name: squared_error(rows, encode_quality.llama_round_trip(library, stem, rows))
+        for name, rows in written.items()
+    }
 
 
 def our_errors(model, type_name, written, folder):

@@ -5,7 +5,7 @@
 The rows are 24 pieces of 512 weights from each of 8 tensors of three models, dequantized, and
 multiplied by the norm weights that stand before the tensor (as folding them would do): that takes
 the pattern of the file's own quantization out of them. For each type the squared error of
-llama.cpp's quantizer without importance matrix is recorded per tensor, from its functions
+llama.cpp's quantizer without importance matrix (of all ones where it wants one) is recorded per tensor, from its functions
 quantize_* compiled out of ggml/src (llama-quantize calls the same); for F16 and BF16 that of numpy
 and the gguf package; for Checkbit's own formats that of the best of all scales and offsets, by
 exhaustive search. src/formats/encode_quality_test.cpp compares.
@@ -37,7 +37,10 @@ TENSORS = [
     ("qwen2.5-coder-0.5b", "blk.12.ffn_gate.weight", "blk.12.ffn_norm.weight"),
 ]
 LLAMA = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_K", "q3_K", "q4_K", "q5_K", "q6_K",
-         "iq4_nl", "iq4_xs", "tq1_0", "tq2_0", "mxfp4"]  # fmt: skip
+         "iq4_nl", "iq4_xs", "tq1_0", "tq2_0", "mxfp4",
+         "iq2_xxs", "iq2_xs", "iq3_xxs", "iq1_s", "iq3_s", "iq2_s", "iq1_m"]  # fmt: skip
+# Refused without importance: all ones.
+NEED_IMPORTANCE = ("iq2_xxs", "iq2_xs", "iq1_s", "iq1_m")
 # What ggml.c wants from files that play no part in quantizing.
 STUBS = """
 void ggml_critical_section_start(void) {}
@@ -77,13 +80,18 @@ def load_quantizers(sources: str, folder: str) -> ctypes.CDLL:
     return ctypes.CDLL(library)
 
 
-def llama_round_trip(library: ctypes.CDLL, stem: str, rows: np.ndarray) -> np.ndarray:
+def llama_round_trip(library: ctypes.CDLL, stem: str, rows: np.ndarray, importance=None) -> np.ndarray:
+    """rows as the type holds them; importance: None or float32 [columns]."""
     elements, size = format_oracle.block_size(stem.upper())
-    out = np.zeros((len(rows), COLUMNS // elements * size), np.uint8)
+    out = np.zeros((len(rows), rows.shape[1] // elements * size), np.uint8)
+    if importance is None and stem in NEED_IMPORTANCE:
+        importance = np.ones(rows.shape[1], np.float32)
+    library.ggml_quantize_init(int(gguf.GGMLQuantizationType[stem.upper()]))
     quantize = getattr(library, "quantize_" + stem)
     quantize.restype = ctypes.c_size_t
     quantize.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 2 + [ctypes.c_void_p]
-    quantize(rows.ctypes.data, out.ctypes.data, len(rows), COLUMNS, None)
+    weights = None if importance is None else importance.ctypes.data
+    quantize(rows.ctypes.data, out.ctypes.data, *rows.shape, weights)
     return format_oracle.dequantize(out, stem.upper()).reshape(rows.shape)
 
 
