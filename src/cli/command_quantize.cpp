@@ -36,6 +36,12 @@ Status check(const Arguments& arguments) {
     return fail(ErrorKind::invalid,
                 "quantize: --kv-cache says which type of cache --fit must have room for");
   }
+  if (arguments.has("--write-imatrix") &&
+      (arguments.has("--imatrix") || arguments.has("--dry-run"))) {
+    return fail(ErrorKind::invalid,
+                "quantize: --write-imatrix keeps what is measured while writing; it goes with "
+                "neither --imatrix nor --dry-run");
+  }
   return {};
 }
 
@@ -156,6 +162,10 @@ Status run(const Arguments& arguments, Console& console) {
   if (changed_tensors(planned.plan) == 0)
     console.note("it is that small already: every tensor keeps its type");
   if (arguments.has("--dry-run")) return print_plan(arguments, job, planned, console);
+  if (arguments.has("--write-imatrix")) {
+    CB_TRY_STATUS(
+        write_imatrix(*planned.calibration, job.text_name, arguments.text("--write-imatrix")));
+  }
   Receipt receipt{.command = console.command_line};
   CB_TRY(receipt.source_sha256, source_sha256(job.source()));
   CB_TRY(const std::optional<ComparisonResult> loss,
@@ -190,7 +200,8 @@ const Command quantize_command = {
         "Writes a model in fewer bits. --type follows a named type or mix; --bpw and --fit choose "
         "a type per tensor so that the measured damage is least: for each tensor, noise is put "
         "into its output and the change in the model's predictions is measured on a calibration "
-        "text.\n\n"
+        "text. Rounding is weighed with the energy of each input column, measured on that text (of "
+        "--imatrix where given; with --type only for types under 3.1 bits).\n\n"
         "--fit counts what a run needs: weights as they lie in memory, the cache of keys and "
         "values for --context tokens, buffers and the program. The file's receipt (source, "
         "command, types, loss) is shown by `checkbit inspect`.\n\n"
@@ -230,6 +241,17 @@ const Command quantize_command = {
                .kind = ValueKind::path,
                .value_name = "FILE",
                .help = "text to measure on instead of the built-in one"},
+              {.name = "--imatrix",
+               .kind = ValueKind::path,
+               .value_name = "FILE",
+               .help = "importance of columns to round with instead of what the calibration text "
+                       "gives: a file of llama-imatrix, in either of its forms, or of "
+                       "--write-imatrix"},
+              {.name = "--write-imatrix",
+               .kind = ValueKind::path,
+               .value_name = "FILE",
+               .help = "also write the importance of columns that was measured, as GGUF that "
+                       "llama-quantize reads"},
               {.name = "--portable", .help = "only types that other GGUF programs know"},
               {.name = "--pure", .help = "with --type: that type for every matrix"},
               {.name = "--force", .help = "allow ternary types for ordinary models"},
@@ -241,6 +263,9 @@ const Command quantize_command = {
                       "checkbit quantize smollm2-135m -o small.gguf --fit 120MiB --context 512"},
                  {.command = "checkbit quantize smollm2-135m -o small.gguf --bpw 3.5"},
                  {.command = "checkbit quantize qwen2.5-coder-1.5b -o q3.gguf --type Q3_K_M"},
+                 {.command =
+                      "checkbit quantize qwen2.5-coder-1.5b -o iq2.gguf --type IQ2_S --imatrix "
+                      "qwen.imatrix.gguf"},
                  {.command = "checkbit quantize --list"}},
     .check = check,
     .run = run};

@@ -11,6 +11,11 @@
 namespace checkbit {
 namespace {
 
+Result<Calibrator> calibrator_for(QuantizeJob& job) {
+  return Calibrator::create(job.session.model(), kernels_for(job.session.isa()), job.session.pool(),
+                            job.text);
+}
+
 Result<QuantizePlan> plan_for_budget(const BudgetOptions& budget, QuantizeJob& job) {
   CB_TRY_STATUS(check_budget(job.source(), budget));
   QuantizePlan planned;
@@ -19,10 +24,9 @@ Result<QuantizePlan> plan_for_budget(const BudgetOptions& budget, QuantizeJob& j
                                       ? planned.plan.resident_bytes()
                                       : planned.plan.file_bytes();
   if (own_bytes + budget.fixed_bytes <= budget.bytes) return planned;  // nothing to choose
-  CB_TRY(Calibrator calibrator,
-         Calibrator::create(job.session.model(), kernels_for(job.session.isa()), job.session.pool(),
-                            job.text));
+  CB_TRY(Calibrator calibrator, calibrator_for(job));
   CB_TRY(planned.calibration, calibrator.measure());
+  if (job.imatrix) apply_imatrix(*job.imatrix, *planned.calibration);
   CB_TRY(BudgetPlan plan,
          plan_budget(job.source(), *planned.calibration, budget, job.session.pool()));
   CB_TRY(planned.predicted, calibrator.divergence(plan.noise));
@@ -44,6 +48,45 @@ Result<QuantizePlan> plan_to_fit(const Arguments& arguments, QuantizeJob& job) {
   return planned;
 }
 
+/// With few bits, which columns count decides what is left: below this many per weight their energy
+/// is measured even when nobody asks.
+constexpr double kFewBits = 3.1;
+
+bool has_few_bits(const Plan& plan) {
+  return std::ranges::any_of(plan.tensors, [](const TensorPlan& t) {
+    return t.format != t.source->info.format && !t.format->ternary &&
+           t.format->bits_per_weight() < kFewBits;
+  });
+}
+
+/// What the rounding of a recipe's tensors is weighed with; nothing where it hardly matters.
+Status weigh_columns(const Arguments& arguments, QuantizeJob& job, QuantizePlan& planned) {
+  if (planned.calibration) return {};
+  if (job.imatrix) {
+    apply_imatrix(*job.imatrix, planned.calibration.emplace());
+  } else if (arguments.has("--write-imatrix") || has_few_bits(planned.plan)) {
+    CB_TRY(Calibrator calibrator, calibrator_for(job));
+    CB_TRY(planned.calibration, calibrator.energies());
+  }
+  return {};
+}
+
+Result<QuantizePlan> plan_types(const Arguments& arguments, QuantizeJob& job) {
+  if (arguments.has("--fit")) return plan_to_fit(arguments, job);
+  if (arguments.has("--bpw")) {
+    std::uint64_t elements = 0;
+    for (const ModelTensor& t : job.source().tensors()) elements += t.info.elements();
+    return plan_for_budget({.bytes = static_cast<std::uint64_t>(arguments.number("--bpw") / 8.0 *
+                                                                static_cast<double>(elements)),
+                            .standard_only = arguments.has("--portable")},
+                           job);
+  }
+  QuantizePlan planned;
+  CB_TRY(planned.plan, plan_recipe(job.source(), arguments.text("--type"), arguments.has("--pure"),
+                                   arguments.has("--force")));
+  return planned;
+}
+
 }  // namespace
 
 SessionOptions mapped_session_options(const Console& console) {
@@ -59,31 +102,34 @@ Result<QuantizeJob> open_quantize_job(const Arguments& arguments, Console& conso
   CB_TRY(const std::string path, resolve_model(arguments.text("MODEL")));
   CB_TRY(Session session, Session::open(path, mapped_session_options(console)));
   CB_TRY_STATUS(check_output_path(session.file(), arguments.text("--output")));
+  std::optional<ImportanceMatrix> imatrix;
+  if (arguments.has("--imatrix")) {
+    CB_TRY(imatrix, read_imatrix(arguments.text("--imatrix")));
+    CB_TRY_STATUS(check_imatrix(*imatrix, session.file(), arguments.text("--imatrix")));
+  }
+  if (arguments.has("--write-imatrix")) {
+    CB_TRY_STATUS(check_output_path(session.file(), arguments.text("--write-imatrix")));
+  }
   std::string text = kCalibrationText;
+  std::string text_name = "built-in calibration text";
   if (arguments.has("--calibration")) {
-    CB_TRY(text, read_text_input(arguments.text("--calibration"), console));
+    text_name = arguments.text("--calibration");
+    CB_TRY(text, read_text_input(text_name, console));
   }
   const std::uint64_t vector_bytes = session.model().packed_bytes();
   const std::uint64_t start_bytes =
       resident_bytes() - std::min(resident_bytes(), vector_bytes + text.size());
   std::vector<TokenId> tokens = session.tokenizer().encode(text);
   return QuantizeJob{std::move(session), arguments.text("--output"), start_bytes,
-                     std::move(tokens)};
+                     std::move(tokens),  std::move(text_name),       std::move(imatrix)};
 }
 
 Result<QuantizePlan> make_quantize_plan(const Arguments& arguments, QuantizeJob& job) {
-  if (arguments.has("--fit")) return plan_to_fit(arguments, job);
-  if (arguments.has("--bpw")) {
-    std::uint64_t elements = 0;
-    for (const ModelTensor& t : job.source().tensors()) elements += t.info.elements();
-    return plan_for_budget({.bytes = static_cast<std::uint64_t>(arguments.number("--bpw") / 8.0 *
-                                                                static_cast<double>(elements)),
-                            .standard_only = arguments.has("--portable")},
-                           job);
+  CB_TRY(QuantizePlan planned, plan_types(arguments, job));
+  const bool types_only = arguments.has("--type") && arguments.has("--dry-run");
+  if (!types_only) {
+    CB_TRY_STATUS(weigh_columns(arguments, job, planned));
   }
-  QuantizePlan planned;
-  CB_TRY(planned.plan, plan_recipe(job.source(), arguments.text("--type"), arguments.has("--pure"),
-                                   arguments.has("--force")));
   return planned;
 }
 

@@ -12,6 +12,7 @@
 
 #include "cli/command.h"
 #include "quantize/budget.h"
+#include "quantize/imatrix.h"
 #include "quantize/plan.h"
 #include "run/session.h"
 
@@ -22,6 +23,8 @@ struct QuantizeJob {
   std::string output;
   std::uint64_t start_bytes = 0;  ///< resident before any weights: program, tokenizer, header
   std::vector<TokenId> text;      ///< calibration text
+  std::string text_name;
+  std::optional<ImportanceMatrix> imatrix;  ///< of --imatrix: this model's
 
   const ModelFile& source() const { return session.file(); }
 };

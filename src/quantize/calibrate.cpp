@@ -264,6 +264,16 @@ Result<Calibration> Calibrator::measure() {
     at += count;
     progress.advance(count);
   }
+  return by_tensor(std::move(uses));
+}
+
+Result<Calibration> Calibrator::energies() {
+  EnergyObserver energy;
+  CB_TRY_STATUS(read_statistics(energy));
+  return by_tensor(uses_of(energy));
+}
+
+Calibration Calibrator::by_tensor(std::vector<TensorUse> uses) const {
   Calibration calibration;
   calibration.tokens = statistics_.size();
   for (TensorUse& use : uses) {

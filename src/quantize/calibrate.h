@@ -78,6 +78,8 @@ class Calibrator {
                                    const CalibrateOptions& options = {});
 
   Result<Calibration> measure();
+  /// Energies alone, in one pass; no sensitivities.
+  Result<Calibration> energies();
   /// Of the logits with all this noise from those without, over the whole text but its start.
   Result<double> divergence(const UseNoise& noise);
 
@@ -93,6 +95,7 @@ class Calibrator {
   std::vector<double> row_divergences(std::size_t count,
                                       const std::function<RowPair(std::size_t)>& rows);
   Status read_reference();
+  Calibration by_tensor(std::vector<TensorUse> uses) const;
 
   const Model* model_;
   ThreadPool* pool_;

@@ -9,7 +9,7 @@
 namespace checkbit {
 namespace {
 
-enum class Layers { all, first_2, first_4, first_16th, first_8th, more, grouped };
+enum class Layers { all, first_2, first_4, first_16th, first_8th, middle, more, grouped };
 
 struct Mix {
   std::string_view name;
@@ -42,10 +42,12 @@ struct StandIn {
   std::string_view format;
   std::string_view instead;
 };
-constexpr std::array kStandIns = {StandIn{"Q2_K", "IQ4_NL"},   StandIn{"Q3_K", "IQ4_NL"},
-                                  StandIn{"IQ4_XS", "IQ4_NL"}, StandIn{"Q4_K", "Q5_0"},
-                                  StandIn{"Q5_K", "Q5_1"},     StandIn{"Q6_K", "Q8_0"},
-                                  StandIn{"TQ1_0", "Q4_0"},    StandIn{"TQ2_0", "Q4_0"}};
+constexpr std::array kStandIns = {
+    StandIn{"Q2_K", "IQ4_NL"},   StandIn{"Q3_K", "IQ4_NL"},    StandIn{"IQ1_S", "IQ4_NL"},
+    StandIn{"IQ1_M", "IQ4_NL"},  StandIn{"IQ2_XXS", "IQ4_NL"}, StandIn{"IQ2_XS", "IQ4_NL"},
+    StandIn{"IQ2_S", "IQ4_NL"},  StandIn{"IQ3_XXS", "IQ4_NL"}, StandIn{"IQ3_S", "IQ4_NL"},
+    StandIn{"IQ4_XS", "IQ4_NL"}, StandIn{"Q4_K", "Q5_0"},      StandIn{"Q5_K", "Q5_1"},
+    StandIn{"Q6_K", "Q8_0"},     StandIn{"TQ1_0", "Q4_0"},     StandIn{"TQ2_0", "Q4_0"}};
 
 bool applies(Layers layers, std::int64_t layer, const Hyperparameters& h) {
   const std::int64_t n = h.layers;
@@ -60,6 +62,8 @@ bool applies(Layers layers, std::int64_t layer, const Hyperparameters& h) {
       return layer < n / 16;
     case Layers::first_8th:
       return layer < n / 8;
+    case Layers::middle:
+      return layer >= n / 8 && layer < 7 * n / 8;
     case Layers::more:
       return layer < n / 8 || layer >= 7 * n / 8 || (layer - n / 8) % 3 == 2;
     case Layers::grouped:
@@ -75,13 +79,16 @@ bool makes_logits(const TensorPlan& tensor, bool tied) {
 
 const Format* wanted_format(const Mix& mix, const Format* base, const TensorPlan& tensor,
                             const Hyperparameters& h, bool tied) {
-  if (makes_logits(tensor, tied)) return find_format("Q6_K");
+  const bool logits = makes_logits(tensor, tied);
+  const Format* of_logits = find_format("Q6_K");
+  const auto blocks = static_cast<std::uint64_t>(base->block_elements);
+  if (logits && tensor.source->info.columns() % blocks != 0) return of_logits;
+  const Role role = logits ? Role::output : tensor.role;
   for (const MixRule& rule : kMixRules) {
-    if (rule.mix == mix.name && rule.role == tensor.role && applies(rule.layers, tensor.layer, h)) {
+    if (rule.mix == mix.name && rule.role == role && applies(rule.layers, tensor.layer, h))
       return find_format(rule.format);
-    }
   }
-  return base;
+  return logits ? of_logits : base;
 }
 
 /// Says where more bits are asked for than the source has.
@@ -230,7 +237,10 @@ Result<Plan> plan_recipe(const ModelFile& file, std::string_view recipe, bool pu
           ? upper(recipe) + (pure ? "" : "_M")
           : upper(recipe);
   const auto mix = std::ranges::find(kMixes, std::string_view(name), &Mix::name);
-  const Format* base = find_format(mix != kMixes.end() ? mix->base : std::string_view(name));
+  // IQ2_S names a mix whose base is another type than the one of that name.
+  const Format* named = find_format(name);
+  const Format* base =
+      mix != kMixes.end() && !(pure && named != nullptr) ? find_format(mix->base) : named;
   if (base == nullptr) {
     std::string known;
     for (const RecipeInfo& r : all_recipes()) known += fmt::format(" {}", r.name);

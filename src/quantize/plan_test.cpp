@@ -81,7 +81,7 @@ TEST(Plan, RefusesTernaryWithoutForceAndUnknownNames) {
   ASSERT_FALSE(unknown.ok());
   EXPECT_EQ(unknown.error().kind, ErrorKind::not_found);
   EXPECT_THAT(unknown.error().message, HasSubstr("Q4_K_M"));
-  const auto decode_only = plan_recipe(*file, "IQ2_XXS", false, false);
+  const auto decode_only = plan_recipe(*file, "NVFP4", false, false);
   ASSERT_FALSE(decode_only.ok());
   EXPECT_EQ(decode_only.error().kind, ErrorKind::unsupported);
 }
