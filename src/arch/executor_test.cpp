@@ -2,6 +2,7 @@
 // of every family, and the one-answer principle over instruction sets, threads, batches and chunks.
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -477,6 +478,41 @@ TEST_P(TinyModel, BranchesOfAForkAreAsFreshSequences) {
       expected.insert(expected.end(), other.begin(), other.end());
       EXPECT_EQ(engine.logits(batch), expected);
     }
+  }
+}
+
+/// The same with a prefix so long that forks are views of one image, after other text in the
+/// sequence that they come from, and of a fork of theirs.
+TEST_P(TinyModel, BranchesOfALongForkAreAsFreshSequences) {
+  const auto some = read_all<std::int32_t>(tiny(GetParam() + std::string(".tokens")));
+  const auto prefix = static_cast<std::size_t>(40 * sysconf(_SC_PAGESIZE) / 256 + 5);
+  const auto capacity = static_cast<std::int64_t>(prefix + 64);
+  Engine engine(tiny(GetParam() + std::string(".gguf")), capacity, capacity);
+  std::vector<std::int32_t> text;
+  for (std::size_t i = 0; i < prefix; ++i) text.push_back(some[i * i % some.size()]);
+  const std::vector<std::int32_t> ends[] = {{7, 11, 13, 17, 19}, {23, 29, 31, 37, 41}, {43, 47}};
+  for (const CacheType type : kCacheTypes) {
+    SCOPED_TRACE(to_string(type));
+    const auto fresh = [&](std::vector<std::int32_t> end) {
+      KvCache cache = engine.cache(capacity, type);
+      engine.append(cache, text);
+      return engine.append(cache, end);
+    };
+    KvCache root = engine.cache(capacity, type);
+    engine.append(root, text);
+    KvCache first = *root.fork(root.length());
+    EXPECT_EQ(first.shared_length(), root.length());
+    root.truncate(root.length() / 2);
+    engine.append(root, some);
+    EXPECT_EQ(engine.append(first, ends[0]), fresh(ends[0]));
+    KvCache second = *first.fork(static_cast<std::int64_t>(prefix));
+    KvCache third = *first.fork(first.length());
+    EXPECT_EQ(engine.append(second, ends[1]), fresh(ends[1]));
+    std::vector<std::int32_t> both = ends[0];
+    both.insert(both.end(), ends[2].begin(), ends[2].end());
+    const auto expected = fresh(both);
+    const auto end = engine.append(third, ends[2]);
+    EXPECT_TRUE(std::equal(end.rbegin(), end.rend(), expected.rbegin()));
   }
 }
 

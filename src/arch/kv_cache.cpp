@@ -1,7 +1,12 @@
 #include "arch/kv_cache.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 namespace checkbit {
 namespace {
@@ -35,16 +40,24 @@ Result<KvCache> KvCache::create(const Hyperparameters& h, std::int64_t capacity,
   cache.capacity_ = capacity;
   cache.layers_ = h.layers;
   cache.heads_ = h.key_value_heads;
-  cache.key_bytes_ = cache_bytes(type, h.head_size, rounded(capacity));
-  cache.value_bytes_ = cache_bytes(type, h.value_size, rounded(capacity));
-  CB_TRY(cache.data_, AlignedBuffer::allocate(bytes_for(h, capacity, type), "KV cache",
-                                              AlignedBuffer::Pages::small));
+  cache.key_row_bytes_ = cache_row_bytes(type, h.head_size);
+  cache.value_row_bytes_ = cache_row_bytes(type, h.value_size);
+  CB_TRY_STATUS(cache.allocate());
   return cache;
+}
+
+/// Memory of its own for its capacity.
+Status KvCache::allocate() {
+  room_ = rounded(capacity_);
+  const auto bytes = static_cast<std::size_t>(layers_ * heads_ * head_bytes());
+  CB_TRY(data_, AlignedBuffer::allocate(bytes, "KV cache", AlignedBuffer::Pages::small));
+  return {};
 }
 
 void KvCache::truncate(std::int64_t length) {
   CB_CHECK(length >= 0 && length <= length_);
   length_ = length;
+  image_.unchanged = std::min(image_.unchanged, length);
 }
 
 void KvCache::extend(std::int64_t tokens) {
@@ -52,40 +65,98 @@ void KvCache::extend(std::int64_t tokens) {
   length_ += tokens;
 }
 
-Result<KvCache> KvCache::fork(std::int64_t length, std::int64_t capacity) const {
-  CB_CHECK(length >= 0 && length <= length_ && capacity >= std::max<std::int64_t>(length, 1));
-  const auto resized = [&](std::int64_t bytes) {
-    return bytes / rounded(capacity_) * rounded(capacity);
+/// A fork gets a page of its own in every region with the first token that it appends, the one that
+/// the prefix ends in: sharing pays where whole pages come before it.
+bool KvCache::worth_sharing(std::int64_t positions) const {
+  constexpr std::int64_t kPagesOfRegion = 2;
+  return rounded(positions) * (key_row_bytes_ + value_row_bytes_) >=
+         2 * kPagesOfRegion * sysconf(_SC_PAGESIZE);
+}
+
+Status KvCache::make_image(std::int64_t length, std::int64_t room) {
+  std::vector<SharedImage::Part> parts;
+  std::int64_t offset = 0;
+  const auto add = [&](const void* from, std::int64_t row_bytes) {
+    parts.push_back({static_cast<const std::uint8_t*>(from), static_cast<std::size_t>(offset),
+                     static_cast<std::size_t>(rounded(length) * row_bytes)});
+    offset += room * row_bytes;
   };
+  for (std::int64_t layer = 0; layer < layers_; ++layer) {
+    for (std::int64_t head = 0; head < heads_; ++head) {
+      add(keys(layer, head), key_row_bytes_);
+      add(values(layer, head), value_row_bytes_);
+    }
+  }
+  CB_TRY(auto bytes, SharedImage::create(static_cast<std::size_t>(offset), parts));
+  image_ = {.bytes = std::move(bytes), .room = room, .unchanged = length};
+  return {};
+}
+
+/// What a fork of `length` positions begins as: the image at hand while it has room and saves more
+/// than it costs, or a new one. Where that is refused, the one at hand stays.
+void KvCache::prepare_image(std::int64_t length, std::int64_t capacity) {
+  const std::int64_t changed = length - std::min(image_.unchanged, length);
+  if (image_.room >= capacity && image_.copied + changed < length) {
+    image_.copied += changed;
+    return;
+  }
+  // Room that nobody touches costs nothing: enough for forks that are to become longer than this.
+  const std::int64_t most = std::max({room_, image_.room, rounded(capacity)});
+  const auto room = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(most)));
+  (void)make_image(length, room);
+}
+
+bool KvCache::become_view(const Image& image) {
+  auto view = image.bytes->view();
+  if (!view) return false;
+  data_ = *std::move(view);
+  room_ = image.room;
+  image_ = {
+      .bytes = image.bytes, .room = image.room, .unchanged = std::min(image.unchanged, length_)};
+  return true;
+}
+
+Result<KvCache> KvCache::fork(std::int64_t length, std::int64_t capacity) {
+  CB_CHECK(length >= 0 && length <= length_ && capacity >= std::max<std::int64_t>(length, 1));
   KvCache branch;
   branch.length_ = length;
   branch.capacity_ = capacity;
   branch.layers_ = layers_;
   branch.heads_ = heads_;
   branch.type_ = type_;
-  branch.key_bytes_ = resized(key_bytes_);
-  branch.value_bytes_ = resized(value_bytes_);
-  const auto bytes =
-      static_cast<std::size_t>(layers_ * heads_ * (branch.key_bytes_ + branch.value_bytes_));
-  CB_TRY(branch.data_, AlignedBuffer::allocate(bytes, "KV cache", AlignedBuffer::Pages::small));
-  const auto filled = [&](std::int64_t whole) {
-    return static_cast<std::size_t>(whole / rounded(capacity_) * rounded(length));
-  };
-  for (std::int64_t layer = 0; layer < layers_; ++layer) {
-    for (std::int64_t head = 0; head < heads_; ++head) {
-      std::memcpy(branch.keys(layer, head), keys(layer, head), filled(key_bytes_));
-      std::memcpy(branch.values(layer, head), values(layer, head), filled(value_bytes_));
-    }
-  }
+  branch.key_row_bytes_ = key_row_bytes_;
+  branch.value_row_bytes_ = value_row_bytes_;
+  if (worth_sharing(length)) prepare_image(length, capacity);
+  const bool share = image_.room >= capacity && worth_sharing(std::min(image_.unchanged, length));
+  if (!share || !branch.become_view(image_)) CB_TRY_STATUS(branch.allocate());
+  branch.copy_positions(*this, branch.image_.unchanged, length);
   return branch;
 }
 
+/// Whole blocks: those that [begin, end) touches. Precondition: positions below `begin` are the
+/// same in both.
+void KvCache::copy_positions(const KvCache& from, std::int64_t begin, std::int64_t end) {
+  if (begin == end) return;
+  const std::int64_t first = begin / kCacheBlock * kCacheBlock;
+  const auto copy = [&](void* to, const void* source, std::int64_t row_bytes) {
+    std::memcpy(static_cast<std::uint8_t*>(to) + first * row_bytes,
+                static_cast<const std::uint8_t*>(source) + first * row_bytes,
+                static_cast<std::size_t>((rounded(end) - first) * row_bytes));
+  };
+  for (std::int64_t layer = 0; layer < layers_; ++layer) {
+    for (std::int64_t head = 0; head < heads_; ++head) {
+      copy(keys(layer, head), from.keys(layer, head), key_row_bytes_);
+      copy(values(layer, head), from.values(layer, head), value_row_bytes_);
+    }
+  }
+}
+
 void* KvCache::keys(std::int64_t layer, std::int64_t head) const {
-  return data_.data() + (layer * heads_ + head) * (key_bytes_ + value_bytes_);
+  return data_.data() + (layer * heads_ + head) * head_bytes();
 }
 
 void* KvCache::values(std::int64_t layer, std::int64_t head) const {
-  return static_cast<std::uint8_t*>(keys(layer, head)) + key_bytes_;
+  return static_cast<std::uint8_t*>(keys(layer, head)) + room_ * key_row_bytes_;
 }
 
 }  // namespace checkbit

@@ -4,14 +4,24 @@
 //   (kernels/cache_layout.h): in binary16, in 8 bits with a scale per 32 elements or, for reference
 //   runs with float activations, in binary32. Memory is reserved at creation and touched as the
 //   sequence grows.
+// Forks: the first fork of a prefix writes it into an image (base/shared_image.h), and every fork
+// is
+//   a view of one: n forks take the memory of one prefix, of what each appends, and once more of
+//   the longest of that. The sequence itself keeps its own memory. The image serves as long as the
+//   sequence is not truncated below; what has changed since is copied into the fork, until copies
+//   would come to a whole prefix: then there is a new image. Prefixes so short that a fork would
+//   soon have pages of its own for most of them are copied, and so is all where the system has no
+//   images to give.
 // Units: positions count tokens from 0.
-// Threads: one writer.
+// Threads: one at a time for each cache, those of forks of one another at the same time.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "arch/architecture.h"
 #include "base/aligned_buffer.h"
+#include "base/shared_image.h"
 #include "kernels/kernels.h"
 
 namespace checkbit {
@@ -30,11 +40,13 @@ class KvCache {
   /// Precondition: length() + tokens <= capacity().
   void extend(std::int64_t tokens);
   /// Another sequence that begins with the first `length` positions and goes its own way; neither
-  /// hears of the other again. Copies what they hold, in whole blocks of 16: 28 kB a position for
-  /// the 1.5B model in binary16. Errors: memory. Precondition: 0 <= length <= length().
-  Result<KvCache> fork(std::int64_t length) const { return fork(length, capacity_); }
+  /// hears of the other again. Errors: memory. Precondition: 0 <= length <= length().
+  Result<KvCache> fork(std::int64_t length) { return fork(length, capacity_); }
   /// The same with room of its own. Precondition: capacity >= max(length, 1).
-  Result<KvCache> fork(std::int64_t length, std::int64_t capacity) const;
+  Result<KvCache> fork(std::int64_t length, std::int64_t capacity);
+  /// Positions, from the first on, that are still as they stand in the image that forks share; 0:
+  /// there is none.
+  std::int64_t shared_length() const { return image_.unchanged; }
 
   CacheType type() const { return type_; }
   void* keys(std::int64_t layer, std::int64_t head) const;
@@ -45,14 +57,31 @@ class KvCache {
   static std::uint64_t bytes_for(const Hyperparameters& h, std::int64_t capacity, CacheType type);
 
  private:
+  /// What a fork begins as.
+  struct Image {
+    std::shared_ptr<const SharedImage> bytes;
+    std::int64_t room = 0;       ///< positions that its layout has room for
+    std::int64_t unchanged = 0;  ///< from the first on, that are the same here
+    std::int64_t copied = 0;     ///< that forks had to copy beside it
+  };
+  Status allocate();
+  std::int64_t head_bytes() const { return room_ * (key_row_bytes_ + value_row_bytes_); }
+  bool worth_sharing(std::int64_t positions) const;
+  void prepare_image(std::int64_t length, std::int64_t capacity);
+  Status make_image(std::int64_t length, std::int64_t room);
+  bool become_view(const Image& image);
+  void copy_positions(const KvCache& from, std::int64_t begin, std::int64_t end);
+
   std::int64_t length_ = 0;
   std::int64_t capacity_ = 0;
   std::int64_t layers_ = 0;
   std::int64_t heads_ = 0;
   CacheType type_ = CacheType::f16;
-  std::int64_t key_bytes_ = 0;  ///< of one head in one layer
-  std::int64_t value_bytes_ = 0;
-  AlignedBuffer data_;
+  std::int64_t key_row_bytes_ = 0;  ///< of one position and head in one layer
+  std::int64_t value_row_bytes_ = 0;
+  std::int64_t room_ = 0;  ///< positions of a head in data_, whole blocks, at least capacity_
+  AlignedBuffer data_;     ///< [layers][heads], keys [room], then values [room]
+  Image image_;
 };
 
 }  // namespace checkbit

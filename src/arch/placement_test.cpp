@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include "arch/executor.h"
+#include "base/test_sanitizers.h"
 
 namespace checkbit {
 namespace {
@@ -122,15 +123,6 @@ INSTANTIATE_TEST_SUITE_P(Tiny, Placement, testing::ValuesIn(kModels), [](const a
   return name;
 });
 
-/// Sanitizers put a function that does nothing, and succeeds, in the place of mlock.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kReplacesMlock = true;
-#elif defined(__has_feature)
-constexpr bool kReplacesMlock = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-constexpr bool kReplacesMlock = false;
-#endif
-
 /// In a process of its own: limits and rights do not come back. Exits with 0 on a refusal.
 [[noreturn]] void lock_without_rights(const Model& model) {
   rlimit none{};
@@ -143,7 +135,8 @@ constexpr bool kReplacesMlock = false;
 
 /// Where the system refuses, that is an error with its reason.
 TEST(LockWeights, ARefusalIsAnError) {
-  if (kReplacesMlock) GTEST_SKIP() << "this build has no mlock";
+  // Those put a function that does nothing, and succeeds, in its place.
+  if (kUnderSanitizer) GTEST_SKIP() << "this build has no mlock";
   auto file = ModelFile::open(tiny("llama-llama3.gguf"));
   ThreadPool pool(1);
   auto model = Model::load(*file, {}, pool);

@@ -1,6 +1,8 @@
 // Memory of this process as the kernel counts it (Linux: /proc/self).
 //
-// Units: bytes; 0 where the system does not say. Threads: any.
+// Units: bytes; 0 where the system does not say. What resident_bytes counts it counts for each
+//   mapping: a page of an image (shared_image.h) as often as there are views that have touched it.
+// Threads: any.
 #pragma once
 
 #include <cstdint>

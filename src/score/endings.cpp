@@ -221,7 +221,7 @@ class Scorer {
   }
 
   /// With as much of the common start of all items as it may take over.
-  Result<KvCache> start_cache(std::span<const TokenId> inputs, const Item& item) const {
+  Result<KvCache> start_cache(std::span<const TokenId> inputs, const Item& item) {
     const auto capacity = static_cast<std::int64_t>(std::max<std::size_t>(item.longest, 1));
     if (!base_) return KvCache::create(shape(), capacity, session_.cache_type());
     const std::size_t known =

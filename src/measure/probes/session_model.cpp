@@ -113,7 +113,7 @@ Status SessionModel::evaluate(std::span<const BatchToken> batch, const RowCallba
 
 /// Likelihood of each ending after what is read. Endings run side by side on copies of the cache.
 Result<ChoiceScores> SessionModel::score_endings(const std::vector<std::vector<TokenId>>& endings) {
-  const KvCache& cache = session_.cache();
+  KvCache& cache = session_.cache();
   CB_TRY(const RowSummary first, summarize(last_));
   ChoiceScores scores;
   std::vector<KvCache> copies;
