@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "base/resident_memory.h"
+#include "kernels/isa_choice.h"
 #include "report/number.h"
 
 namespace checkbit {
@@ -137,8 +138,7 @@ std::string placement_note(const ThreadPool& pool, Pinning wanted, bool repack) 
 }
 
 std::string isa_note(Isa isa, const char* forced) {
-  const auto all = all_isas();
-  const Isa best = *std::find_if(all.rbegin(), all.rend(), machine_has);
+  const Isa best = best_isa();
   if (forced != nullptr && *forced != '\0' && isa != best) {
     return fmt::format("CHECKBIT_ISA={}: slower than {}, which this processor has", forced,
                        to_string(best));

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/cli_test_console.h"
+#include "kernels/isa_choice.h"
 
 namespace checkbit {
 namespace {
@@ -53,8 +54,7 @@ TEST(StartupNotes, ThreadsBeyondTheProcessorsTakeTurns) {
 }
 
 TEST(StartupNotes, ASlowerInstructionSetSaysWhy) {
-  const auto all = all_isas();
-  const Isa best = *std::find_if(all.rbegin(), all.rend(), machine_has);
+  const Isa best = best_isa();
   EXPECT_EQ(isa_note(best, std::string(to_string(best)).c_str()), "");
   if (best == Isa::scalar) {
     EXPECT_THAT(isa_note(best, nullptr), HasSubstr("scalar code runs"));

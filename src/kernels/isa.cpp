@@ -4,8 +4,10 @@
 #include <array>
 #include <cstdlib>
 
+#include "base/processor.h"
+#include "kernels/isa_choice.h"
+
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #elif defined(__aarch64__)
@@ -37,17 +39,6 @@ constexpr std::array kIsas = {Isa::scalar, Isa::avx2, Isa::avx512,      Isa::avx
                               Isa::amx,    Isa::neon, Isa::neon_dotprod};
 
 #if defined(__x86_64__)
-/// AMX-TILE and AMX-INT8. Precondition: AVX-512, so that XGETBV is there.
-bool processor_has_tiles() {
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  constexpr unsigned kTileAndInt8 = 3u << 24;
-  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
-  if ((edx & kTileAndInt8) != kTileAndInt8) return false;
-  constexpr unsigned kTileStates = 3u << 17;  // configuration and data, saved by the system
-  asm("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
-  return (eax & kTileStates) == kTileStates;
-}
-
 /// Linux gives a process the 8 KiB of tile data only when asked (Documentation/arch/x86/xstate).
 bool system_permits_tiles() {
   constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
@@ -55,10 +46,16 @@ bool system_permits_tiles() {
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
-bool tiles_usable() {
-  static const bool usable =
-      processor_has_tiles() && system_permits_tiles() && isa_amx::tiles_work();
-  return usable;
+/// Asked in this order, each only when the one before says yes. Precondition: AVX-512 with VNNI.
+const Tiles& tiles() {
+  static const Tiles found = [] {
+    Tiles t;
+    t.processor_has = processor_has_tiles();
+    t.system_permits = t.processor_has && system_permits_tiles();
+    t.answers_are_right = t.system_permits && isa_amx::tiles_work();
+    return t;
+  }();
+  return found;
 }
 #endif
 
@@ -88,7 +85,7 @@ bool machine_has(Isa isa) {
     case Isa::avx512_vnni:
       return avx512 && __builtin_cpu_supports("avx512vnni");
     case Isa::amx:
-      return avx512 && __builtin_cpu_supports("avx512vnni") && tiles_usable();
+      return avx512 && __builtin_cpu_supports("avx512vnni") && why_not(tiles()).empty();
     case Isa::neon:
     case Isa::neon_dotprod:
       return false;
@@ -102,11 +99,25 @@ bool machine_has(Isa isa) {
   return isa == Isa::scalar;
 }
 
+Isa best_isa() { return *std::ranges::find_if(kIsas.rbegin(), kIsas.rend(), machine_has); }
+
+std::string_view why_not(const Tiles& tiles) {
+  if (!tiles.processor_has) return "this processor does not have it";
+  if (!tiles.system_permits) return "the system does not let this process use its tiles";
+  return tiles.answers_are_right ? "" : "its tiles give wrong answers on this machine";
+}
+
+std::string_view why_not(Isa isa) {
+  if (machine_has(isa)) return "";
+#if defined(__x86_64__)
+  if (isa == Isa::amx && machine_has(Isa::avx512_vnni)) return why_not(tiles());
+#endif
+  return why_not(Tiles{});
+}
+
 Result<Isa> select_isa() {
   const char* forced = std::getenv("CHECKBIT_ISA");
-  if (forced == nullptr || *forced == '\0') {
-    return *std::ranges::find_if(kIsas.rbegin(), kIsas.rend(), machine_has);
-  }
+  if (forced == nullptr || *forced == '\0') return best_isa();
   const auto found = std::ranges::find(kNames, std::string_view(forced), &IsaName::name);
   if (found == kNames.end()) {
     std::string known;
@@ -114,10 +125,9 @@ Result<Isa> select_isa() {
     return fail(ErrorKind::invalid, "CHECKBIT_ISA={}: no such instruction set; known:{}", forced,
                 known);
   }
-  if (!machine_has(found->isa)) {
-    return fail(ErrorKind::unsupported,
-                "CHECKBIT_ISA={}: this processor does not have it; unset it to use the best one",
-                forced);
+  if (const std::string_view reason = why_not(found->isa); !reason.empty()) {
+    return fail(ErrorKind::unsupported, "CHECKBIT_ISA={}: {}; unset it to use the best one", forced,
+                reason);
   }
   return found->isa;
 }

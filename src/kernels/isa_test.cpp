@@ -14,6 +14,7 @@
 #include <iterator>
 #include <set>
 
+#include "kernels/isa_choice.h"
 #include "kernels/kernel_test_inputs.h"
 
 namespace checkbit {
@@ -43,11 +44,12 @@ TEST(SelectIsa, EveryNameForcesItsOwn) {
     } else {
       ASSERT_FALSE(selected.ok());
       EXPECT_EQ(selected.error().kind, ErrorKind::unsupported);
-      EXPECT_EQ(
-          selected.error().message,
-          fmt::format(
-              "CHECKBIT_ISA={}: this processor does not have it; unset it to use the best one",
-              to_string(isa)));
+      EXPECT_EQ(selected.error().message,
+                fmt::format("CHECKBIT_ISA={}: {}; unset it to use the best one", to_string(isa),
+                            why_not(isa)));
+      if (isa != Isa::amx) {
+        EXPECT_EQ(why_not(isa), "this processor does not have it");
+      }
     }
   }
 }
@@ -72,6 +74,7 @@ TEST(SelectIsa, UnsetOrEmptyTakesTheBest) {
     const auto selected = select_isa();
     ASSERT_TRUE(selected.ok()) << selected.error().message;
     EXPECT_EQ(*selected, present_isas().back());
+    EXPECT_EQ(best_isa(), *selected);
   }
 }
 
@@ -90,6 +93,19 @@ TEST(MachineHas, TilesOnlyWithThePermissionToUseThem) {
   const bool known = syscall(SYS_arch_prctl, kGetPermission, &permitted) == 0;
   constexpr std::uint64_t kTileData = 1u << 18;
   EXPECT_EQ(usable, processor && known && (permitted & kTileData) != 0);
+  if (!processor) {
+    EXPECT_EQ(why_not(Isa::amx), "this processor does not have it");
+  }
+}
+
+TEST(WhyNot, TellsARefusalFromALack) {
+  EXPECT_EQ(why_not(Tiles{}), "this processor does not have it");
+  EXPECT_EQ(why_not(Tiles{.processor_has = true}),
+            "the system does not let this process use its tiles");
+  EXPECT_EQ(why_not(Tiles{.processor_has = true, .system_permits = true}),
+            "its tiles give wrong answers on this machine");
+  EXPECT_EQ(why_not(Tiles{true, true, true}), "");
+  EXPECT_EQ(why_not(best_isa()), "");
 }
 #endif
 

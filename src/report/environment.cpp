@@ -15,6 +15,7 @@
 #endif
 
 #include "base/machine_limits.h"
+#include "base/processor.h"
 #include "report/number.h"
 #include "report/record.h"
 #include "report/text.h"
@@ -27,20 +28,6 @@ namespace checkbit {
 namespace {
 
 constexpr std::size_t kMaxFactLength = 200;
-
-/// The value of the first "key : value" line that starts with `key`.
-std::string value_of(const char* path, std::string_view key) {
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
-    if (!line.starts_with(key)) continue;
-    const std::size_t colon = line.find(':');
-    if (colon == std::string::npos) continue;
-    const std::size_t start = line.find_first_not_of(" \t", colon + 1);
-    if (start == std::string::npos) return "";
-    return clean_line(std::string_view(line).substr(start, kMaxFactLength));
-  }
-  return "";
-}
 
 std::string os_name() {
   std::ifstream file("/etc/os-release");
@@ -69,6 +56,7 @@ std::string simd_features() {
   if (__builtin_cpu_supports("avx512f")) features += " AVX-512F";
   if (__builtin_cpu_supports("avx512bw")) features += " AVX-512BW";
   if (__builtin_cpu_supports("avx512vnni")) features += " AVX-512VNNI";
+  if (processor_has_tiles()) features += " AMX-INT8";
   return features;
 #elif defined(__aarch64__)
   return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0 ? "NEON DOTPROD" : "NEON";
@@ -111,9 +99,7 @@ Environment describe_environment() {
 #ifdef CHECKBIT_REVISION
   facts.emplace_back("revision", CHECKBIT_REVISION);
 #endif
-  std::string processor = value_of("/proc/cpuinfo", "model name");
-  if (processor.empty()) processor = "unknown";
-  facts.emplace_back("processor", processor);
+  facts.emplace_back("processor", clean_line(processor_name().substr(0, kMaxFactLength)));
   facts.emplace_back("logical_cores", std::to_string(std::thread::hardware_concurrency()));
   const MachineLimits limits = machine_limits();
   facts.emplace_back("cpu_limit",
