@@ -71,15 +71,15 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, EncodeOptions opti
   std::vector<TokenId> ids;
   if (options.add_special && special.add_bos) ids.push_back(*special.bos);
   bool after_special = true;
-  for (const TextFragment& fragment :
-       impl_->splitter.split(text, options.parse_special, impl_->vocabulary)) {
+  const auto take = [&](const TextFragment& fragment) {
     if (fragment.token) {
       ids.push_back(*fragment.token);
     } else {
       impl_->encode_fragment(fragment.text, after_special, ids);
     }
     after_special = fragment.token.has_value();
-  }
+  };
+  impl_->splitter.split(text, options.parse_special, impl_->vocabulary, take);
   if (options.add_special && special.add_eos) ids.push_back(*special.eos);
   return ids;
 }

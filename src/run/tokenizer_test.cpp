@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <ctime>
+#include <fstream>
 #include <limits>
 #include <thread>
 
+#include "base/resident_memory.h"
+#include "base/test_sanitizers.h"
 #include "base/test_stride.h"
 #include "run/tokenizer/synthetic_vocabulary.h"
 
@@ -356,6 +359,39 @@ TEST(Tokenizer, OneTokenizerServesManyThreads) {
     });
   }
   for (std::thread& thread : threads) thread.join();
+}
+
+/// Beside the ids, which are a sixth of this text: neither words nor fragments are kept.
+TEST(Tokenizer, EncodingTakesLittleMemoryBesideTheIds) {
+  if (kUnderSanitizer) GTEST_SKIP() << "a sanitizer keeps memory beside memory";
+  std::ofstream resets_the_peak("/proc/self/clear_refs");
+  if (!resets_the_peak) GTEST_SKIP() << "no /proc/self/clear_refs";
+  std::string text;
+  while (text.size() < 24'000'000) text += "aaaaaaaabbbbbbbbccccccc 12\ndddddddd";
+  auto words = SyntheticVocabulary::byte_level();
+  auto pieces = SyntheticVocabulary::sentence_piece();
+  for (const std::string letter : {"a", "b", "c", "d"}) {
+    pieces.add(letter);
+    std::string piece = letter;
+    for (int i = 0; i < 3; ++i) {
+      words.merge(piece, piece);
+      piece += piece;
+      pieces.add(piece, kTypeNormal, 1);
+    }
+  }
+  words.add("\n", kTypeUserDefined);
+  pieces.add("\n", kTypeUserDefined);
+  for (const auto& vocabulary : {words, pieces}) {
+    const Tokenizer tokenizer = made(vocabulary.metadata());
+    resets_the_peak << "5" << std::flush;
+    const std::uint64_t before = resident_bytes();
+    const Ids ids = tokenizer.encode(text, {.add_special = false});
+    const auto taken = static_cast<double>(peak_resident_bytes() - before);
+    EXPECT_GT(taken, 0);
+    // A vector that grows holds its old and its new memory for a moment: up to twice the ids.
+    EXPECT_LT(taken, 2.1 * static_cast<double>(ids.size() * sizeof(TokenId)) + 4e6)
+        << vocabulary.model << ", " << ids.size() << " tokens";
+  }
 }
 
 TEST(Tokenizer, StreamedPiecesAreWholeCharactersAtEveryToken) {

@@ -132,13 +132,10 @@ std::optional<PairMerger::Merge> ByteLevelBpe::find_merge(TokenId left, TokenId 
 void ByteLevelBpe::encode(std::string_view text, const Vocabulary& vocabulary,
                           std::vector<TokenId>& ids) const {
   const NormalizedText normalized(text);
-  std::vector<std::size_t> ends;
-  pretokenizer_.split(normalized.subject(), ends);
-
   PairMerger merger;
   std::string spelled;
   std::size_t begin = 0;
-  for (const std::size_t end : ends) {
+  pretokenizer_.split(normalized.subject(), [&](std::size_t end) {
     const std::string_view word = normalized.bytes().substr(begin, end - begin);
     begin = end;
     if (whole_word_first_) {
@@ -146,13 +143,13 @@ void ByteLevelBpe::encode(std::string_view text, const Vocabulary& vocabulary,
       for (const char c : word) spelled += alphabet().of_byte[static_cast<std::uint8_t>(c)];
       if (const auto whole = vocabulary.find(spelled)) {
         ids.push_back(*whole);
-        continue;
+        return;
       }
     }
     for (std::size_t cut = 0; cut < word.size(); cut += PairMerger::kMaxWordBytes) {
       encode_word(word.substr(cut, PairMerger::kMaxWordBytes), merger, ids);
     }
-  }
+  });
 }
 
 void ByteLevelBpe::encode_word(std::string_view word, PairMerger& merger,

@@ -3,6 +3,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <optional>
 #include <utility>
 
 namespace checkbit {
@@ -15,6 +16,10 @@ struct FreePcre {
 };
 using MatchData = std::unique_ptr<pcre2_match_data, FreePcre>;
 using MatchContext = std::unique_ptr<pcre2_match_context, FreePcre>;
+
+struct Match {
+  std::size_t begin, end;
+};
 
 bool has_name(std::string_view names, std::string_view name) {
   while (!names.empty()) {
@@ -60,26 +65,17 @@ class Pretokenizer::Pattern {
     pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
   }
 
-  /// Appends the ends of the words in text[begin, end).
-  void split_piece(std::string_view text, std::size_t begin, std::size_t end,
-                   pcre2_match_data* data, pcre2_match_context* context,
-                   std::vector<std::size_t>& ends) const {
-    const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data() + begin);
-    const std::size_t length = end - begin;
-    std::size_t position = 0;
-    while (position < length) {
-      const int found =
-          pcre2_match(code_.get(), subject, length, position, PCRE2_NO_UTF_CHECK, data, context);
-      if (found == PCRE2_ERROR_NOMATCH) break;
-      // Limits and stacks cannot be reached: patterns repeat single classes only, see the tests.
-      CB_CHECK(found > 0);
-      const PCRE2_SIZE* match = pcre2_get_ovector_pointer(data);
-      CB_CHECK(match[1] > match[0]);  // an empty match would loop forever
-      if (match[0] > position) ends.push_back(begin + match[0]);
-      ends.push_back(begin + match[1]);
-      position = match[1];
-    }
-    if (position < length) ends.push_back(end);
+  /// The first match in `piece` from `position` on; nothing: there is none.
+  std::optional<Match> find(std::string_view piece, std::size_t position, pcre2_match_data* data,
+                            pcre2_match_context* context) const {
+    const int found = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(piece.data()),
+                                  piece.size(), position, PCRE2_NO_UTF_CHECK, data, context);
+    if (found == PCRE2_ERROR_NOMATCH) return std::nullopt;
+    // Limits and stacks cannot be reached: patterns repeat single classes only, see the tests.
+    CB_CHECK(found > 0);
+    const PCRE2_SIZE* match = pcre2_get_ovector_pointer(data);
+    CB_CHECK(match[1] > match[0]);  // an empty match would loop forever
+    return Match{match[0], match[1]};
   }
 
  private:
@@ -94,25 +90,41 @@ Pretokenizer::Pretokenizer(Pretokenizer&&) noexcept = default;
 Pretokenizer& Pretokenizer::operator=(Pretokenizer&&) noexcept = default;
 Pretokenizer::~Pretokenizer() = default;
 
-void Pretokenizer::split(std::string_view text, std::vector<std::size_t>& ends) const {
-  const MatchData data(pcre2_match_data_create(1, nullptr));
-  const MatchContext context(pcre2_match_context_create(nullptr));
-  CB_CHECK(data != nullptr && context != nullptr);
-  // One match over a long run counts its length in steps; the default limit is 10 million.
-  pcre2_set_match_limit(context.get(), 0xFFFFFFFFu);
+struct Pretokenizer::Matching {
+  std::string_view text;
+  const WordEnd& word;
+  MatchData data;
+  MatchContext context;
+};
 
-  ends.clear();
-  if (!text.empty()) ends.push_back(text.size());
-  std::vector<std::size_t> pieces;
-  for (const Pattern& pattern : patterns_) {
-    std::swap(pieces, ends);
-    ends.clear();
-    std::size_t begin = 0;
-    for (const std::size_t end : pieces) {
-      pattern.split_piece(text, begin, end, data.get(), context.get(), ends);
-      begin = end;
-    }
+void Pretokenizer::split(std::string_view text, const WordEnd& word) const {
+  const Matching matching{text, word, MatchData(pcre2_match_data_create(1, nullptr)),
+                          MatchContext(pcre2_match_context_create(nullptr))};
+  CB_CHECK(matching.data != nullptr && matching.context != nullptr);
+  // One match over a long run counts its length in steps; the default limit is 10 million.
+  pcre2_set_match_limit(matching.context.get(), 0xFFFFFFFFu);
+  split_piece(matching, 0, 0, text.size());
+}
+
+/// text[begin, end) is a piece for the pattern of this index and those after it.
+void Pretokenizer::split_piece(const Matching& matching, std::size_t pattern, std::size_t begin,
+                               std::size_t end) const {
+  if (begin == end) return;
+  if (pattern == patterns_.size()) {
+    matching.word(end);
+    return;
   }
+  const std::string_view piece = matching.text.substr(begin, end - begin);
+  std::size_t position = 0;
+  while (position < piece.size()) {
+    const auto match =
+        patterns_[pattern].find(piece, position, matching.data.get(), matching.context.get());
+    if (!match) break;
+    split_piece(matching, pattern + 1, begin + position, begin + match->begin);
+    split_piece(matching, pattern + 1, begin + match->begin, begin + match->end);
+    position = match->end;
+  }
+  split_piece(matching, pattern + 1, begin + position, end);
 }
 
 }  // namespace checkbit

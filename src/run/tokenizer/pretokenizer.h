@@ -4,12 +4,16 @@
 // each
 //   splits every piece of the previous ones into its matches and the text between them, and sees
 //   only that piece (a look-ahead stops at the piece's end).
-// Cost: linear in the text; pretokenizer_test.cpp walks the list with long runs to prove it.
+// Cost: linear in the text; pretokenizer_test.cpp walks the list with long runs to prove it. Takes
+// no
+//   memory that grows with the text: a piece goes through all patterns before the next is looked
+//   for.
 // Errors: find_pretokenizer: unsupported (unknown name).
 // Threads: const after creation.
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -40,12 +44,16 @@ class Pretokenizer {
   Pretokenizer& operator=(Pretokenizer&&) noexcept;
   ~Pretokenizer();
 
-  /// Replaces `ends` by the end offset of each word, ascending. Precondition: `text` is valid
-  /// UTF-8.
-  void split(std::string_view text, std::vector<std::size_t>& ends) const;
+  /// Calls `word` with the end offset of each word, ascending. Precondition: `text` is valid UTF-8.
+  using WordEnd = std::function<void(std::size_t)>;
+  void split(std::string_view text, const WordEnd& word) const;
 
  private:
   class Pattern;
+  struct Matching;
+  void split_piece(const Matching& matching, std::size_t pattern, std::size_t begin,
+                   std::size_t end) const;
+
   std::vector<Pattern> patterns_;
 };
 

@@ -13,10 +13,14 @@
 namespace checkbit {
 namespace {
 
-std::vector<std::string> words_of(std::string_view name, std::string_view text) {
-  const Pretokenizer pretokenizer(**find_pretokenizer(name));
+std::vector<std::size_t> ends_of(const Pretokenizer& pretokenizer, std::string_view text) {
   std::vector<std::size_t> ends;
-  pretokenizer.split(text, ends);
+  pretokenizer.split(text, [&](std::size_t end) { ends.push_back(end); });
+  return ends;
+}
+
+std::vector<std::string> words_of(std::string_view name, std::string_view text) {
+  const std::vector<std::size_t> ends = ends_of(Pretokenizer(**find_pretokenizer(name)), text);
   std::vector<std::string> words;
   std::size_t begin = 0;
   for (const std::size_t end : ends) {
@@ -93,8 +97,7 @@ TEST(PretokenizerContract, EveryLineCoversLongRunsInLinearTime) {
     const Pretokenizer pretokenizer(spec);
     for (const std::string& run : runs) {
       const std::clock_t start = std::clock();
-      std::vector<std::size_t> ends;
-      pretokenizer.split(run, ends);
+      const std::vector<std::size_t> ends = ends_of(pretokenizer, run);
       const double cpu_seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
       ASSERT_FALSE(ends.empty());
       EXPECT_EQ(ends.back(), run.size());
@@ -115,8 +118,7 @@ TEST(PretokenizerContract, EveryLineCutsOnlyBetweenCharacters) {
   const NormalizedText normalized(text);
   const std::string_view subject = normalized.subject();
   for (const PretokenizerSpec& spec : pretokenizer_specs()) {
-    std::vector<std::size_t> ends;
-    Pretokenizer(spec).split(subject, ends);
+    const std::vector<std::size_t> ends = ends_of(Pretokenizer(spec), subject);
     ASSERT_EQ(ends.back(), subject.size()) << spec.names;
     for (std::size_t i = 1; i < ends.size(); ++i) {
       ASSERT_LT(ends[i - 1], ends[i]) << spec.names;
@@ -131,9 +133,7 @@ TEST(Pretokenizer, TenMegabytesOfOneKindAreFine) {
     std::string run;
     while (run.size() < bytes) run += unit;
     for (const char* name : {"gpt-2", "smollm", "qwen2", "llama-bpe"}) {
-      std::vector<std::size_t> ends;
-      Pretokenizer(**find_pretokenizer(name)).split(run, ends);
-      EXPECT_EQ(ends.back(), run.size());
+      EXPECT_EQ(ends_of(Pretokenizer(**find_pretokenizer(name)), run).back(), run.size());
     }
   }
 }

@@ -9,6 +9,7 @@ namespace checkbit {
 namespace {
 
 constexpr std::string_view kSpaceMark = "\u2581";
+constexpr std::size_t kLongestCharacter = 4;  ///< the most that promised_length says
 
 /// A key that ascends as the score descends; equal scores (and both zeros) have equal keys.
 std::uint32_t descending_key(float score) {
@@ -70,25 +71,28 @@ Result<SentencePiece> SentencePiece::create(const Vocabulary& vocabulary) {
 
 void SentencePiece::encode(std::string_view text, bool space_prefix, const Vocabulary& vocabulary,
                            std::vector<TokenId>& ids) const {
+  // The text with its spaces marked, from the last cut on and as far as it is looked at.
   std::string marked(space_prefix ? kSpaceMark : "");
-  marked += replace_all(text, " ", kSpaceMark);
-
+  std::size_t taken = 0;
+  const auto mark_until = [&](std::size_t size) {
+    for (; marked.size() < size && taken < text.size(); ++taken)
+      text[taken] == ' ' ? marked.append(kSpaceMark) : marked.append(1, text[taken]);
+  };
   PairMerger merger;
-  const std::string_view all = marked;
-  std::size_t begin = 0;
   std::size_t position = 0;
-  while (position < all.size()) {
+  while (mark_until(position + kLongestCharacter), position < marked.size()) {
     const std::size_t length =
-        std::min<std::size_t>(promised_length(all[position]), all.size() - position);
-    const bool cut_here = position > begin && all.substr(position, length) == kSpaceMark &&
-                          !joins_space_[static_cast<std::uint8_t>(all[position - 1])];
-    if (cut_here || position + length - begin > PairMerger::kMaxWordBytes) {
-      encode_segment(all.substr(begin, position - begin), vocabulary, merger, ids);
-      begin = position;
+        std::min<std::size_t>(promised_length(marked[position]), marked.size() - position);
+    const bool cut_here = position > 0 && marked.compare(position, length, kSpaceMark) == 0 &&
+                          !joins_space_[static_cast<std::uint8_t>(marked[position - 1])];
+    if (cut_here || position + length > PairMerger::kMaxWordBytes) {
+      encode_segment(std::string_view(marked).substr(0, position), vocabulary, merger, ids);
+      marked.erase(0, position);
+      position = 0;
     }
     position += length;
   }
-  encode_segment(all.substr(begin), vocabulary, merger, ids);
+  encode_segment(marked, vocabulary, merger, ids);
 }
 
 void SentencePiece::encode_segment(std::string_view segment, const Vocabulary& vocabulary,

@@ -9,26 +9,6 @@ namespace {
 /// White space of the C locale, as the rules for stripping have it.
 bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-/// Appends what is left of `text` when every occurrence of the piece is taken out.
-void take_out(std::string_view text, std::string_view piece, TokenId id, std::uint8_t flags,
-              std::vector<TextFragment>& fragments) {
-  while (true) {
-    const std::size_t found = text.find(piece);
-    if (found == std::string_view::npos) break;
-    std::string_view left = text.substr(0, found);
-    text.remove_prefix(found + piece.size());
-    if ((flags & kStripLeft) != 0) {
-      while (!left.empty() && is_space(left.back())) left.remove_suffix(1);
-    }
-    if ((flags & kStripRight) != 0) {
-      while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-    }
-    if (!left.empty()) fragments.push_back({std::nullopt, left});
-    fragments.push_back({id, {}});
-  }
-  if (!text.empty()) fragments.push_back({std::nullopt, text});
-}
-
 }  // namespace
 
 SpecialSplitter::SpecialSplitter(const Vocabulary& vocabulary)
@@ -119,29 +99,49 @@ std::vector<bool> SpecialSplitter::pieces_in(std::string_view text) const {
   return occurs;
 }
 
-std::vector<TextFragment> SpecialSplitter::split(std::string_view text, bool parse_special,
-                                                 const Vocabulary& vocabulary) const {
-  std::vector<TextFragment> fragments;
-  if (text.empty()) return fragments;
-  fragments.push_back({std::nullopt, text});
-  if (pieces_.empty()) return fragments;
+/// Cuts at the first occurrence of a piece; what comes first is on top of the stack then.
+void SpecialSplitter::take_apart(const Pending& whole, TokenId id, const Vocabulary& vocabulary,
+                                 std::vector<Pending>& pending) const {
+  std::string_view left = whole.fragment.text;
+  const std::size_t found = left.find(vocabulary.text(id));
+  if (found == std::string_view::npos) {
+    pending.push_back({whole.fragment, whole.next + 1});
+    return;
+  }
+  std::string_view right = left.substr(found + vocabulary.text(id).size());
+  left = left.substr(0, found);
+  const std::uint8_t flags = vocabulary.flags(id);
+  if ((flags & kStripLeft) != 0) {
+    while (!left.empty() && is_space(left.back())) left.remove_suffix(1);
+  }
+  if ((flags & kStripRight) != 0) {
+    while (!right.empty() && is_space(right.front())) right.remove_prefix(1);
+  }
+  if (!right.empty()) pending.push_back({{std::nullopt, right}, whole.next});
+  pending.push_back({{id, {}}});
+  if (!left.empty()) pending.push_back({{std::nullopt, left}, whole.next + 1});
+}
 
+void SpecialSplitter::split(std::string_view text, bool parse_special, const Vocabulary& vocabulary,
+                            const Take& take) const {
+  if (text.empty()) return;
+  std::vector<TokenId> wanted;
   const std::vector<bool> occurs = pieces_in(text);
-  std::vector<TextFragment> before;
   for (std::size_t i = 0; i < pieces_.size(); ++i) {
-    const TokenId id = pieces_[i];
-    if (!occurs[i] || (!parse_special && vocabulary.is_special(id))) continue;
-    std::swap(before, fragments);
-    fragments.clear();
-    for (const TextFragment& fragment : before) {
-      if (fragment.token) {
-        fragments.push_back(fragment);
-      } else {
-        take_out(fragment.text, vocabulary.text(id), id, vocabulary.flags(id), fragments);
-      }
+    if (occurs[i] && (parse_special || !vocabulary.is_special(pieces_[i])))
+      wanted.push_back(pieces_[i]);
+  }
+  // A stack, so that memory grows with the pieces that occur and not with how often they do.
+  std::vector<Pending> pending = {{{std::nullopt, text}}};
+  while (!pending.empty()) {
+    const Pending top = pending.back();
+    pending.pop_back();
+    if (top.fragment.token || top.next == wanted.size()) {
+      take(top.fragment);
+    } else {
+      take_apart(top, wanted[top.next], vocabulary, pending);
     }
   }
-  return fragments;
 }
 
 }  // namespace checkbit

@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <unordered_map>
@@ -32,9 +33,10 @@ class SpecialSplitter {
  public:
   explicit SpecialSplitter(const Vocabulary& vocabulary);
 
-  /// Fragments in order, no empty ones. They point into `text`.
-  std::vector<TextFragment> split(std::string_view text, bool parse_special,
-                                  const Vocabulary& vocabulary) const;
+  /// Calls `take` with the fragments in order, no empty ones. They point into `text`.
+  using Take = std::function<void(const TextFragment&)>;
+  void split(std::string_view text, bool parse_special, const Vocabulary& vocabulary,
+             const Take& take) const;
 
  private:
   struct Node {
@@ -42,11 +44,19 @@ class SpecialSplitter {
     std::uint32_t next_end = 0;  ///< the longest proper suffix that ends a piece; 0: none
     std::int32_t piece = -1;     ///< index in pieces_ of the piece that ends here
   };
+  /// What is still to be done with a part of the text: a token is passed on, in text the pieces
+  /// from wanted[next] on are looked for.
+  struct Pending {
+    TextFragment fragment;
+    std::size_t next = 0;
+  };
   void insert(std::string_view piece, std::int32_t index);
   void link_suffixes();
   std::optional<std::uint32_t> child(std::uint32_t node, std::uint8_t byte) const;
   std::uint32_t step(std::uint32_t node, std::uint8_t byte) const;
   std::vector<bool> pieces_in(std::string_view text) const;
+  void take_apart(const Pending& whole, TokenId id, const Vocabulary& vocabulary,
+                  std::vector<Pending>& pending) const;
 
   std::vector<TokenId> pieces_;  ///< longest first
   std::vector<Node> nodes_;      ///< [0] is the root

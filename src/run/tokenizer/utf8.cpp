@@ -99,17 +99,21 @@ NormalizedText::NormalizedText(std::string_view text) : bytes_(text), subject_(t
   }
   if (position == text.size()) return;
 
-  owned_bytes_.reserve(text.size() + 16);
-  owned_bytes_.assign(text.substr(0, position));
-  owned_subject_.reserve(text.size() + 16);
-  owned_subject_.assign(owned_bytes_);
+  const auto start_copy = [&](std::string& copy) {
+    copy.reserve(text.size() + 16);
+    copy.assign(text.substr(0, position));
+  };
+  start_copy(owned_subject_);
+  bool well_formed = true;
   while (position < text.size()) {
     const DecodedChar decoded = decode_lenient(text, position);
-    append_utf8(owned_bytes_, decoded.code_point);
+    if (well_formed && !decoded.well_formed) start_copy(owned_bytes_);
+    well_formed = well_formed && decoded.well_formed;
+    if (!well_formed) append_utf8(owned_bytes_, decoded.code_point);
     append_utf8(owned_subject_, stand_in(decoded.code_point));
     position += decoded.length_bytes;
   }
-  bytes_ = owned_bytes_;
+  if (!well_formed) bytes_ = owned_bytes_;
   subject_ = owned_subject_;
 }
 
