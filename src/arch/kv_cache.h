@@ -4,14 +4,14 @@
 //   (kernels/cache_layout.h): in binary16, in 8 bits with a scale per 32 elements or, for reference
 //   runs with float activations, in binary32. Memory is reserved at creation and touched as the
 //   sequence grows.
-// Forks: the first fork of a prefix writes it into an image (base/shared_image.h), and every fork
-// is
+// Forks: the first fork of a prefix writes it into an image (base/shared_image.h), and each fork is
 //   a view of one: n forks take the memory of one prefix, of what each appends, and once more of
 //   the longest of that. The sequence itself keeps its own memory. The image serves as long as the
 //   sequence is not truncated below; what has changed since is copied into the fork, until copies
 //   would come to a whole prefix: then there is a new image. Prefixes so short that a fork would
 //   soon have pages of its own for most of them are copied, and so is all where the system has no
-//   images to give.
+//   images to give. A fork may have another capacity: an image has room for the largest asked for,
+//   and room that nobody touches takes no memory.
 // Units: positions count tokens from 0.
 // Threads: one at a time for each cache, those of forks of one another at the same time.
 #pragma once
