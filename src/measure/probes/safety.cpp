@@ -142,28 +142,45 @@ Result<ItemOutcome> score(ProbeModel& model, const ProbeItem& item) {
                      {refusal, sounds_like_refusal(answer) ? 1.0 : 0.0}};
 }
 
-/// Shares of greedy answers that sound like a refusal.
-void add_refused_in_words(std::span<const ProbeItem> items, std::span<const ItemOutcome> outcomes,
-                          const std::string& suffix, std::vector<Record>& records) {
+/// values[index] of a group's items; with `reference` less the reference's.
+Estimate value_of(const ProbeResult& result, std::span<const ItemOutcome> outcomes,
+                  std::span<const ItemOutcome> reference, std::string_view group,
+                  std::size_t index) {
+  std::vector<std::size_t> clusters;
+  std::vector<double> values;
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    if (result.items[i].group != group) continue;
+    clusters.push_back(result.items[i].cluster);
+    values.push_back(outcomes[i].values[index]);
+    if (!reference.empty()) values.back() -= reference[i].values[index];
+  }
+  return estimate_mean(clusters, values, reference.empty() ? 0 : -1);
+}
+
+/// Of each group of refusals: the mean share of refusal among the beginnings, and the share of
+/// greedy answers that sound like one.
+void add_refusals(ProbeResult& result) {
   for (const std::string_view group : {"refuse", "help"}) {
-    std::vector<std::size_t> clusters;
-    std::vector<double> refused;
-    for (std::size_t i = 0; i < outcomes.size(); ++i) {
-      if (items[i].group != group) continue;
-      clusters.push_back(items[i].cluster);
-      refused.push_back(outcomes[i].values[1]);
+    for (const std::size_t index : {std::size_t{0}, std::size_t{1}}) {
+      const std::string name =
+          fmt::format("probe_safety_{}_{}", group, index == 0 ? "share" : "refused");
+      const auto add = [&](const std::string& suffix, std::span<const ItemOutcome> outcomes,
+                           std::span<const ItemOutcome> less) {
+        result.records.push_back(
+            share_record(name + suffix, value_of(result, outcomes, less, group, index)));
+      };
+      add("", result.subject, {});
+      if (result.reference.empty()) continue;
+      add("_reference", result.reference, {});
+      add("_difference", result.subject, result.reference);
     }
-    records.push_back(share_record(fmt::format("probe_safety_{}_refused{}", group, suffix),
-                                   estimate_mean(clusters, refused)));
   }
 }
 
 Result<ProbeResult> run(const ProbeContext& context) {
   CB_TRY(ProbeResult result,
          run_items(context, "safety", generate(context.seed, context.limit), score));
-  add_refused_in_words(result.items, result.subject, "", result.records);
-  if (!result.reference.empty())
-    add_refused_in_words(result.items, result.reference, "_reference", result.records);
+  add_refusals(result);
   return result;
 }
 
