@@ -112,7 +112,10 @@ std::vector<Binding> bind(CLI::App& app, const Command& command) {
       option = app.add_option(cli11_name(flag, positional));
       option->type_size(1);
       const int most = flag.repeatable ? CLI::detail::expected_max_vector_size : 1;
-      if (positional) option->expected(1, most);  // missing ones are found by validate
+      if (positional) {
+        option->expected(1, most);  // missing ones are found by validate
+        option->allow_extra_args(flag.repeatable);
+      }
       option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     }
     bindings.push_back({&flag, option});

@@ -66,7 +66,7 @@ Chart position_chart(const Candidates& candidates) {
                      .values = divergences(*candidate, kGroups),
                      .tone = lines.empty() ? Tone::accent : Tone::contrast});
   }
-  chart.body = svg_lines(lines, begin, end);
+  chart.body = svg_lines(lines, begin, end, /*from_zero=*/true);
   chart.caption =
       "Mean divergence in nats. A line that rises says that the loss adds up over a long context; "
       "a flat one that it does not.";
@@ -76,14 +76,14 @@ Chart position_chart(const Candidates& candidates) {
 std::vector<Bar> group_bars(const std::vector<GroupFigures>& groups) {
   std::vector<Bar> bars;
   for (const GroupFigures& group : groups) {
-    Bar bar{.label = group.name,
-            .value = group.divergence.value,
-            .low = std::nullopt,
-            .high = std::nullopt,
-            .text = in_words(group.divergence, "nats") + "; " +
-                    in_words(group.changed.value, "share") + " changed; " +
-                    in_words(group.tokens, "") + " tokens",
-            .tone = Tone::accent};
+    Bar bar{
+        .label = fmt::format("{} ({} tokens, {} changed)", group.name, in_words(group.tokens, ""),
+                             in_words(group.changed.value, "share")),
+        .value = group.divergence.value,
+        .low = std::nullopt,
+        .high = std::nullopt,
+        .text = in_words(group.divergence, "nats"),
+        .tone = Tone::accent};
     if (group.divergence.interval) {
       bar.low = group.divergence.interval->low;
       bar.high = group.divergence.interval->high;
@@ -134,6 +134,22 @@ Block document_block(const CandidateStory& candidate, bool alone) {
   return chart;
 }
 
+std::vector<Bar> sureness_bars(const std::vector<SurenessBin>& bins) {
+  std::vector<Bar> bars;
+  for (const SurenessBin& bin : bins) {
+    bars.push_back({.label = fmt::format("{:.0f} to {:.0f} % ({} tokens, {} → {})", 100 * bin.low,
+                                         100 * bin.high, in_words(bin.tokens, ""),
+                                         in_words(bin.reference_probability, "share"),
+                                         in_words(bin.probability, "share")),
+                    .value = bin.kept,
+                    .low = std::nullopt,
+                    .high = std::nullopt,
+                    .text = in_words(bin.kept, "share") + " kept",
+                    .tone = Tone::accent});
+  }
+  return bars;
+}
+
 }  // namespace
 
 std::vector<Block> place_charts(const ComparisonStory& story) {
@@ -156,23 +172,11 @@ std::vector<Block> sureness_charts(const ComparisonStory& story) {
   for (const CandidateStory* candidate : ranked(story)) {
     const auto& divergence = candidate->result.divergence;
     if (!divergence || divergence->by_sureness.empty()) continue;
-    std::vector<Bar> bars;
-    for (const SurenessBin& bin : divergence->by_sureness) {
-      bars.push_back({.label = fmt::format("{:.0f} to {:.0f} %", 100 * bin.low, 100 * bin.high),
-                      .value = bin.kept,
-                      .low = std::nullopt,
-                      .high = std::nullopt,
-                      .text = in_words(bin.kept, "share") + " kept; probability " +
-                              in_words(bin.reference_probability, "share") + " → " +
-                              in_words(bin.probability, "share") + "; " + in_words(bin.tokens, "") +
-                              " tokens",
-                      .tone = Tone::accent});
-    }
     Chart chart{.title = "How sure the original was, and how often its choice stayed",
-                .body = svg_bars(bars),
+                .body = svg_bars(sureness_bars(divergence->by_sureness)),
                 .caption =
-                    "Tokens by the probability that the original gave its own choice; the arrow "
-                    "leads to what the candidate gives the same token."};
+                    "Tokens by the probability that the original gave its own choice, and what the "
+                    "candidate gives the same token on average."};
     if (story.candidates.size() > 1) chart.title += ": " + candidate->facts.name;
     blocks.emplace_back(std::move(chart));
   }

@@ -73,13 +73,13 @@ struct StripRow {
 std::string svg_strips(const std::vector<StripRow>& rows, const std::string& unit,
                        const std::string& first_label, const std::string& last_label);
 
-/// Lines over equal steps.
+/// Lines over equal steps; `from_zero`: the axis begins at 0, so that heights can be compared.
 struct Line {
   std::string label;
   std::vector<double> values;
   Tone tone = Tone::accent;
 };
 std::string svg_lines(const std::vector<Line>& lines, const std::string& first_label,
-                      const std::string& last_label);
+                      const std::string& last_label, bool from_zero = false);
 
 }  // namespace checkbit

@@ -22,10 +22,10 @@ const char* shade_of(Tone tone) {
   return tone == Tone::accent ? "s0" : tone == Tone::contrast ? "s2" : "s4";
 }
 
-std::vector<double> ticks_for(const std::vector<Line>& lines) {
+std::vector<double> ticks_for(const std::vector<Line>& lines, bool from_zero) {
   double low = 0;
   double high = 0;
-  bool empty = true;
+  bool empty = !from_zero;
   for (const Line& line : lines) {
     for (const double raw : line.values) {
       const double value = svg::finite_or_zero(raw);
@@ -52,8 +52,8 @@ std::string polyline(const Line& line, double low, double high) {
 }  // namespace
 
 std::string svg_lines(const std::vector<Line>& lines, const std::string& first_label,
-                      const std::string& last_label) {
-  const std::vector<double> ticks = ticks_for(lines);
+                      const std::string& last_label, bool from_zero) {
+  const std::vector<double> ticks = ticks_for(lines, from_zero);
   const double low = ticks.front();
   const double high = ticks.back();
   std::string label = "Lines from " + print_quantity(low, "") + " to " + print_quantity(high, "");
