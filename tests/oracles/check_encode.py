@@ -18,6 +18,7 @@ import common
 import encode_quality
 import format_oracle
 import make_random_model
+import peer
 from common import Missing, Result
 from random_recipes import Recipe
 
@@ -74,6 +75,9 @@ def our_errors(model, type_name, written, folder):
     """Checkbit's error per tensor, of those that got the type."""
     output = os.path.join(folder, "encoded.gguf")
     flags = ["--force"] if type_name in TERNARY else []
+    importance = os.path.join(folder, "even.gguf")  # else few bits would be weighed by a text
+    peer.write_even_importance(importance, {name: rows.shape[1] for name, rows in written.items()})
+    flags += ["--imatrix", importance]
     common.checkbit(
         "quantize", model, "-o", output, "--type", type_name, "--pure", "--no-measure", *flags
     )

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import tempfile
 
+import gguf
 import numpy as np
 
 import common
@@ -40,6 +41,25 @@ def run_checked(name, arguments):
     if done.returncode:
         raise common.Failed(f"{name} failed ({done.returncode}): {done.stderr[-1000:]}")
     return done.stdout + done.stderr
+
+
+def write_even_importance(path, columns):
+    """An importance matrix in which every column of every matrix counts alike.
+
+    columns: number of columns by tensor name.
+    """
+    writer = gguf.GGUFWriter(path, "")
+    writer.add_string("general.type", "imatrix")
+    writer.add_array("imatrix.datasets", ["none"])
+    writer.add_uint32("imatrix.chunk_count", 1)
+    writer.add_uint32("imatrix.chunk_size", 512)
+    for name, count in columns.items():
+        writer.add_tensor(f"{name}.in_sum2", np.full((1, count), 512, np.float32))
+        writer.add_tensor(f"{name}.counts", np.full((1, 1), 512, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def tokenize(model, text, special=True):
