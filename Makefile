@@ -12,10 +12,15 @@ JOBS ?= $(shell nproc)
 # Tests and oracles find pulled models where the programs do.
 export CHECKBIT_NO_SETUP
 
+# `make measure-table`: a public text such as wikitext2_valid.txt, windows of it, and the sizes.
+TEXT ?=
+WINDOWS ?= 24
+TABLE_TYPES ?= CB2,Q2_K,CB3,Q3_K_M,Q4_0,CB4,Q4_K_M,Q6_K
+
 MODELS := smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b
 
 .PHONY: build setup demo measure-demo model models test test-identity asan tsan clang arm64 fuzz checklist check-oracles bench-run bench-types bench-kernels bench-order \
-  performance-docs reference format install clean help
+  performance-docs measure-table reference format install clean help
 
 build: setup ## build build/release/checkbit (the default)
 	@cmake --preset release >/dev/null
@@ -97,6 +102,13 @@ bench-order: models ## what the canonical order of sums costs: beside kernels th
 	@tools/setup build bench
 	@cmake --preset release >/dev/null && cmake --build $(BUILD) -j $(JOBS) --target run_bench
 	@$(BUILD)/run_bench $(MODELS)
+
+measure-table: models ## every model at eight sizes with intervals: TEXT=FILE, WINDOWS=24 (hours; goes on where it stopped)
+	@test -n "$(TEXT)" || { echo "make measure-table TEXT=FILE: which text?" >&2; exit 1; }
+	@mkdir -p out && for model in $(MODELS); do \
+	  $(BUILD)/checkbit sweep $$model --types $(TABLE_TYPES) --texts "$(TEXT)" --first $(WINDOWS) --windows $(WINDOWS) \
+	    --store out/measure-table.sqlite >/dev/null || exit 1; done
+	@$(BUILD)/checkbit sweep --store out/measure-table.sqlite --markdown
 
 reference: build ## write docs/reference.md from the commands' help
 	@$(BUILD)/checkbit help --markdown > docs/reference.md

@@ -9,6 +9,8 @@ set(CHECKBIT_DEPENDS_report nlohmann_json::nlohmann_json)
 set(CHECKBIT_DEPENDS_file CURL::libcurl OpenSSL::Crypto PkgConfig::ZIP ZLIB::ZLIB nlohmann_json::nlohmann_json)
 set(CHECKBIT_DEPENDS_run PkgConfig::PCRE2 nlohmann_json::nlohmann_json)
 set(CHECKBIT_DEPENDS_sandbox PkgConfig::SECCOMP PkgConfig::SQLITE)
+set(CHECKBIT_DEPENDS_score Eigen3::Eigen)
+set(CHECKBIT_DEPENDS_measure PkgConfig::SQLITE)
 set(CHECKBIT_DEPENDS_cli CLI11::CLI11 PkgConfig::EDIT)
 
 if(CHECKBIT_TESTS)

@@ -25,7 +25,10 @@ Result<QuantizePlan> plan_for_budget(const BudgetOptions& budget, QuantizeJob& j
                                       : planned.plan.file_bytes();
   if (own_bytes + budget.fixed_bytes <= budget.bytes) return planned;  // nothing to choose
   CB_TRY(Calibrator calibrator, calibrator_for(job));
-  CB_TRY(planned.calibration, calibrator.measure());
+  if (!job.calibration) {
+    CB_TRY(job.calibration, calibrator.measure());
+  }
+  planned.calibration = job.calibration;
   if (job.imatrix) apply_imatrix(*job.imatrix, *planned.calibration);
   CB_TRY(BudgetPlan plan,
          plan_budget(job.source(), *planned.calibration, budget, job.session.pool()));
@@ -59,28 +62,10 @@ bool has_few_bits(const Plan& plan) {
   });
 }
 
-/// What the rounding of a recipe's tensors is weighed with; nothing where it hardly matters.
-Status weigh_columns(const Arguments& arguments, QuantizeJob& job, QuantizePlan& planned) {
-  if (planned.calibration) return {};
-  if (job.imatrix) {
-    apply_imatrix(*job.imatrix, planned.calibration.emplace());
-  } else if (arguments.has("--write-imatrix") || has_few_bits(planned.plan)) {
-    CB_TRY(Calibrator calibrator, calibrator_for(job));
-    CB_TRY(planned.calibration, calibrator.energies());
-  }
-  return {};
-}
-
 Result<QuantizePlan> plan_types(const Arguments& arguments, QuantizeJob& job) {
   if (arguments.has("--fit")) return plan_to_fit(arguments, job);
-  if (arguments.has("--bpw")) {
-    std::uint64_t elements = 0;
-    for (const ModelTensor& t : job.source().tensors()) elements += t.info.elements();
-    return plan_for_budget({.bytes = static_cast<std::uint64_t>(arguments.number("--bpw") / 8.0 *
-                                                                static_cast<double>(elements)),
-                            .standard_only = arguments.has("--portable")},
-                           job);
-  }
+  if (arguments.has("--bpw"))
+    return plan_for_bits(arguments.number("--bpw"), arguments.has("--portable"), job);
   QuantizePlan planned;
   CB_TRY(planned.plan, plan_recipe(job.source(), arguments.text("--type"), arguments.has("--pure"),
                                    arguments.has("--force")));
@@ -124,11 +109,34 @@ Result<QuantizeJob> open_quantize_job(const Arguments& arguments, Console& conso
                      std::move(tokens),  std::move(text_name),       std::move(imatrix)};
 }
 
+Result<QuantizePlan> plan_for_bits(double bits, bool portable, QuantizeJob& job) {
+  std::uint64_t elements = 0;
+  for (const ModelTensor& t : job.source().tensors()) elements += t.info.elements();
+  return plan_for_budget(
+      {.bytes = static_cast<std::uint64_t>(bits / 8.0 * static_cast<double>(elements)),
+       .standard_only = portable},
+      job);
+}
+
+Status weigh_columns(bool asked_for, QuantizeJob& job, QuantizePlan& planned) {
+  if (planned.calibration) return {};
+  if (job.imatrix) {
+    apply_imatrix(*job.imatrix, planned.calibration.emplace());
+  } else if (asked_for || has_few_bits(planned.plan)) {
+    if (!job.energies) {
+      CB_TRY(Calibrator calibrator, calibrator_for(job));
+      CB_TRY(job.energies, calibrator.energies());
+    }
+    planned.calibration = job.energies;
+  }
+  return {};
+}
+
 Result<QuantizePlan> make_quantize_plan(const Arguments& arguments, QuantizeJob& job) {
   CB_TRY(QuantizePlan planned, plan_types(arguments, job));
   const bool types_only = arguments.has("--type") && arguments.has("--dry-run");
   if (!types_only) {
-    CB_TRY_STATUS(weigh_columns(arguments, job, planned));
+    CB_TRY_STATUS(weigh_columns(arguments.has("--write-imatrix"), job, planned));
   }
   return planned;
 }

@@ -24,7 +24,9 @@ struct QuantizeJob {
   std::uint64_t start_bytes = 0;  ///< resident before any weights: program, tokenizer, header
   std::vector<TokenId> text;      ///< calibration text
   std::string text_name;
-  std::optional<ImportanceMatrix> imatrix;  ///< of --imatrix: this model's
+  std::optional<ImportanceMatrix> imatrix;   ///< of --imatrix: this model's
+  std::optional<Calibration> calibration{};  ///< once sensitivities have been measured
+  std::optional<Calibration> energies{};     ///< once only energies of columns have
 
   const ModelFile& source() const { return session.file(); }
 };
@@ -38,6 +40,11 @@ struct QuantizePlan {
   std::optional<std::uint64_t> promised_bytes;  ///< of --fit: what a run takes at most
 };
 
+/// --bpw. `portable`: only types that other programs know.
+Result<QuantizePlan> plan_for_bits(double bits, bool portable, QuantizeJob& job);
+/// What the rounding of a recipe's tensors is weighed with; nothing where it hardly matters, unless
+/// it is asked for.
+Status weigh_columns(bool asked_for, QuantizeJob& job, QuantizePlan& planned);
 Result<QuantizePlan> make_quantize_plan(const Arguments& arguments, QuantizeJob& job);
 
 /// How the loss is measured: in windows of this many tokens, so many rows of logits at a time.

@@ -18,7 +18,8 @@ constexpr std::uint64_t kSlabElements = 1u << 20;
 /// Rows [begin, end) of a tensor in their new format.
 class SlabEncoder {
  public:
-  SlabEncoder(const TensorPlan& plan, const Calibration* calibration) : plan_(plan) {
+  SlabEncoder(const TensorPlan& plan, const Calibration* calibration, const RowChange& change)
+      : plan_(plan), change_(change) {
     if (calibration == nullptr) return;
     const auto uses = calibration->uses.find(plan.source->info.name);
     if (uses != calibration->uses.end()) importance_ = column_importance(uses->second);
@@ -33,6 +34,7 @@ class SlabEncoder {
                         columns / static_cast<std::size_t>(info.format->block_elements),
                         values.data());
     if (!std::ranges::all_of(values, [](float v) { return std::isfinite(v); })) return false;
+    if (change_) change_(values);
     plan_.format->encode(values.data(),
                          columns / static_cast<std::size_t>(plan_.format->block_elements),
                          importance_.empty() ? nullptr : importance_.data(), out);
@@ -41,13 +43,13 @@ class SlabEncoder {
 
  private:
   const TensorPlan& plan_;
+  const RowChange& change_;
   std::vector<float> importance_;  ///< [columns], or empty
 };
 
-Status write_encoded(const TensorPlan& plan, const Calibration* calibration, std::size_t index,
+Status write_encoded(const TensorPlan& plan, const SlabEncoder& encoder, std::size_t index,
                      GgufWriter& writer, const ModelFile& source, ThreadPool& pool,
                      Progress& progress) {
-  const SlabEncoder encoder(plan, calibration);
   const GgufTensor& info = plan.source->info;
   const std::uint64_t rows = info.rows();
   const std::uint64_t row_bytes = plan.file_bytes() / rows;
@@ -176,24 +178,27 @@ Status check_output_path(const ModelFile& source, const std::string& path) {
 
 Result<GgufWriter> write_unnamed(const ModelFile& source, const Plan& plan, const Receipt& receipt,
                                  const Calibration* calibration, const std::string& path,
-                                 ThreadPool& pool) {
+                                 ThreadPool& pool, const RowChange& change) {
   CB_TRY_STATUS(check_output_path(source, path));
   CB_TRY(GgufWriter writer, GgufWriter::create(path, planned_header(source, plan, receipt)));
   Progress progress("writing", plan.elements(), "weights");
   for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
     const TensorPlan& t = plan.tensors[i];
-    if (t.format == t.source->info.format) {
+    const RowChange changed = is_quantizable(t) ? change : nullptr;
+    if (t.format == t.source->info.format && !changed) {
       CB_TRY_STATUS(write_copied(t, i, writer, source, progress));
     } else {
-      CB_TRY_STATUS(write_encoded(t, calibration, i, writer, source, pool, progress));
+      const SlabEncoder encoder(t, calibration, changed);
+      CB_TRY_STATUS(write_encoded(t, encoder, i, writer, source, pool, progress));
     }
   }
   return writer;
 }
 
 Status write_model(const ModelFile& source, const Plan& plan, const Receipt& receipt,
-                   const Calibration* calibration, const std::string& path, ThreadPool& pool) {
-  CB_TRY(GgufWriter writer, write_unnamed(source, plan, receipt, calibration, path, pool));
+                   const Calibration* calibration, const std::string& path, ThreadPool& pool,
+                   const RowChange& change) {
+  CB_TRY(GgufWriter writer, write_unnamed(source, plan, receipt, calibration, path, pool, change));
   return writer.finish();
 }
 

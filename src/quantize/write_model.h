@@ -9,6 +9,8 @@
 // Threads: one call at a time.
 #pragma once
 
+#include <functional>
+#include <span>
 #include <string>
 
 #include "base/thread_pool.h"
@@ -29,14 +31,18 @@ std::string loss_text(double divergence, std::uint64_t tokens);
 
 Result<std::string> source_sha256(const ModelFile& source);
 
+/// Changes a row of a quantizable matrix before it is encoded; called from many threads.
+using RowChange = std::function<void(std::span<float> row)>;
+
 /// `calibration`, if given, weighs the rounding of each column by its energy.
 /// The file whole, but still without its name: finish() gives it that.
 Result<GgufWriter> write_unnamed(const ModelFile& source, const Plan& plan, const Receipt& receipt,
                                  const Calibration* calibration, const std::string& path,
-                                 ThreadPool& pool);
+                                 ThreadPool& pool, const RowChange& change = nullptr);
 /// The same, finished.
 Status write_model(const ModelFile& source, const Plan& plan, const Receipt& receipt,
-                   const Calibration* calibration, const std::string& path, ThreadPool& pool);
+                   const Calibration* calibration, const std::string& path, ThreadPool& pool,
+                   const RowChange& change = nullptr);
 
 /// Refuses a path that names the source file or one of its parts, also through links, one that is
 /// named like a part itself, and one in a folder that does not exist: said before the work and not

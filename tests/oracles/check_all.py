@@ -31,6 +31,7 @@ MINUTES = {
     "perplexity": (20, 2),
     "quantize": (9, 2),
     "tasks": (12, 3),
+    "sweep": (12, 4),
     "templates": (2, 2),
     "tokenizers": (8, 5),
 }
