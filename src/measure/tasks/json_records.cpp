@@ -4,10 +4,13 @@
 #include <charconv>
 #include <utility>
 
+#include "file/gzip.h"
 #include "report/text.h"
 
 namespace checkbit {
 namespace {
+
+constexpr std::uint64_t kMostUnpackedBytes = 256ULL << 20;
 
 constexpr std::size_t kDeepest = 64;
 
@@ -112,6 +115,10 @@ Error task_error(const std::string& path, std::size_t line, std::string_view wha
 }
 
 Result<std::vector<JsonRecord>> read_json_records(const TaskInput& input) {
+  if (is_gzip(input.text)) {
+    CB_TRY(std::string unpacked, gunzip(input.text, input.path, kMostUnpackedBytes));
+    return read_json_records({input.path, std::move(unpacked)});
+  }
   const std::string_view text = input.text;
   if (const auto bad = first_invalid_utf8(text))
     return task_error(input.path, line_at(text, *bad), "not valid UTF-8");

@@ -1,4 +1,5 @@
-// The items of a JSON file, each with its line: one object a line (JSONL), or one array of objects.
+// The items of a JSON file, each with its line: one object a line (JSONL), or one array of objects;
+// packed with gzip or not.
 //
 // What: cuts the text into objects by brackets and quotes, so that every item, and every error in
 //   it, has a line; then parses each alone.

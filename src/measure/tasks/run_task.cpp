@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "measure/tasks/judge_queue.h"
 #include "report/text.h"
 #include "run/jinja/unicode.h"
 #include "score/statistics.h"
@@ -59,14 +60,17 @@ Status answer_items(Session& session, const TaskData& data, std::span<const Task
   std::vector<BatchRequest> requests;
   for (const TaskItem& item : items)
     requests.push_back({session.tokenizer().encode(data.preamble + item.prompt), generate, {}});
-  const auto judge = [&](std::size_t number, const Generation& generation) -> Status {
-    CB_TRY(std::vector<Verdict> verdicts, task.judge(items[number], generation.text));
-    CB_CHECK(verdicts.size() == task.measures.size());
-    result.items[number] = {std::move(verdicts), {}, generation.text};
+  std::vector<std::vector<Verdict>> verdicts(items.size());
+  JudgeQueue judges(task, items, verdicts);
+  const auto hand_over = [&](std::size_t number, const Generation& generation) -> Status {
+    result.items[number].text = generation.text;
     result.generated_tokens += generation.tokens.size();
-    return {};
+    return judges.add(number, generation.text);
   };
-  CB_TRY_STATUS(generate_batch(session, std::move(requests), options.batch, judge, options.label));
+  CB_TRY_STATUS(
+      generate_batch(session, std::move(requests), options.batch, hand_over, options.label));
+  CB_TRY_STATUS(judges.finish());
+  for (std::size_t i = 0; i < items.size(); ++i) result.items[i].verdicts = std::move(verdicts[i]);
   return {};
 }
 
@@ -84,6 +88,7 @@ SessionOptions task_session_options(SessionOptions options) {
 
 Result<TaskResult> run_task(Session& session, const Task& task, const TaskData& data,
                             const TaskOptions& options) {
+  if (task.able != nullptr) CB_TRY_STATUS(task.able());
   const auto start = std::chrono::steady_clock::now();
   const std::size_t count =
       options.limit > 0 ? std::min(options.limit, data.items.size()) : data.items.size();

@@ -71,8 +71,10 @@ struct Task {
   // Tasks of answers; tasks of endings leave `judge` null.
   std::span<const std::string_view> stop;  ///< an answer ends before any of these
   std::int64_t max_tokens = 0;
-  /// A verdict for each measure.
+  /// A verdict for each measure; called from several threads at once.
   Result<std::vector<Verdict>> (*judge)(const TaskItem& item, const std::string& text) = nullptr;
+  /// Can this machine judge at all? Asked before anything is generated; null: always.
+  Status (*able)() = nullptr;
 };
 
 /// In the order of tasks.def.

@@ -23,8 +23,12 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
 
+/// Beside it lies file.sqlite, for tasks that need a database.
+const std::string kFile = CHECKBIT_SOURCE_DIR "/tests/data/tasks/file.json";
+const std::string kFileStem = kFile.substr(0, kFile.size() - 4);
+
 Result<TaskData> load(std::string_view task, std::string text) {
-  return find_task(task)->load({"file.json", std::move(text)});
+  return find_task(task)->load({kFile, std::move(text)});
 }
 
 TaskData loaded(std::string_view task, std::string text) {
@@ -60,8 +64,32 @@ TEST(Tasks, EveryTaskKeepsItsContract) {
       EXPECT_EQ(item.choices.empty(), task->judge != nullptr);
       EXPECT_LT(item.right, std::max<std::size_t>(item.choices.size(), 1));
     }
-    EXPECT_THAT(message_of(task->name, ""), StartsWith("file.json"));
-    EXPECT_THAT(message_of(task->name, " \n\n"), StartsWith("file.json"));
+    EXPECT_THAT(message_of(task->name, ""), StartsWith(kFileStem));
+    EXPECT_THAT(message_of(task->name, " \n\n"), StartsWith(kFileStem));
+  }
+}
+
+/// What an example would show is right, something else is not, and saying it never blocks others.
+TEST(Tasks, RightAnswersAreRightAndWrongOnesAreNot) {
+  for (const Task* task : all_tasks()) {
+    if (task->judge == nullptr) continue;
+    SCOPED_TRACE(task->name);
+    if (const auto able = task->able == nullptr ? Status() : task->able(); !able) {
+      EXPECT_EQ(able.error().kind, ErrorKind::unsupported);
+      continue;
+    }
+    for (const std::string_view sample : task->samples) {
+      const TaskItem item = loaded(task->name, std::string(sample)).items.front();
+      for (const bool right : {true, false}) {
+        const auto verdicts = task->judge(item, right ? item.answer : "1 this is none");
+        ASSERT_TRUE(verdicts.ok()) << verdicts.error().message;
+        ASSERT_EQ(verdicts->size(), task->measures.size());
+        for (const Verdict& verdict : *verdicts) {
+          EXPECT_EQ(verdict.right, right) << verdict.answer;
+          EXPECT_FALSE(verdict.answer.empty());
+        }
+      }
+    }
   }
 }
 
@@ -74,11 +102,11 @@ TEST(Tasks, AnyBytesEndInItemsOrInAnError) {
           std::string changed(sample);
           changed[at] = byte;
           for (const std::string& text : {changed, changed.substr(0, at + 1)}) {
-            const auto data = task->load({"file.json", text});
+            const auto data = task->load({kFile, text});
             if (data.ok()) {
               EXPECT_FALSE(data->items.empty());
             } else {
-              EXPECT_THAT(data.error().message, StartsWith("file.json"));
+              EXPECT_THAT(data.error().message, StartsWith(kFileStem));
             }
           }
         }
