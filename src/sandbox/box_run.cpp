@@ -29,6 +29,9 @@ constexpr std::uint64_t kMostSourceBytes = 1ULL << 20;
 constexpr std::uint64_t kStatusBytes = 64ULL << 10;
 constexpr int kMostReadsAtEnd = 64;
 constexpr auto kWatchEvery = std::chrono::milliseconds(10);
+// Time in which this process stood still (stopped, frozen, suspended) is not the program's: it
+// mostly stood still as well.
+constexpr double kLongestLook = 1;
 constexpr auto kDeathGrace = std::chrono::seconds(2);
 
 double seconds_since(Clock::time_point start) {
@@ -101,7 +104,9 @@ class BoxRun {
   bool watches_;
   Clock::time_point start_ = Clock::now();
   Clock::time_point next_watch_ = start_;
-  pid_t pid_ = -1;  ///< bubblewrap, in the end; 0 after it was reaped
+  Clock::time_point last_look_ = start_;
+  double counted_seconds_ = 0;  ///< of the program's wall time
+  pid_t pid_ = -1;              ///< bubblewrap, in the end; 0 after it was reaped
   Descriptor handle_;
   Descriptor first_process_;  ///< of the box; when it ends all of them end
   pid_t first_pid_ = 0;
@@ -199,7 +204,9 @@ void BoxRun::check_limits() {
     cancelled_ = true;
     return end_box();
   }
-  if (seconds_since(start_) >= limits_.wall_seconds) return stop(ProgramStop::wall_time);
+  counted_seconds_ += std::min(seconds_since(last_look_), kLongestLook);
+  last_look_ = now;
+  if (counted_seconds_ >= limits_.wall_seconds) return stop(ProgramStop::wall_time);
   if (first_pid_ == 0 || !watches_) return;
   const std::uint64_t resident = resident_bytes_of_tree(first_pid_);
   peak_bytes_ = std::max(peak_bytes_, resident);

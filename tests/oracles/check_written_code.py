@@ -8,6 +8,7 @@ prompts hold each question, and both queries are run by Python's sqlite3, rows c
 """
 
 import collections
+import contextlib
 import gzip
 import importlib.util
 import json
@@ -68,6 +69,35 @@ class CodeEval:
 sys.modules["evaluate"] = types.SimpleNamespace(load=lambda name: CodeEval())
 
 import harness  # noqa: E402
+import lm_eval  # noqa: E402
+
+harness.DEFINITIONS["humaneval"] = ("humaneval/humaneval.yaml", "test")
+harness.DEFINITIONS["mbpp"] = ("mbpp/mbpp.yaml", "test")
+
+
+def judge_programs(task, path, shots, texts):
+    """Per document: its prompt and the harness's verdict on the given text."""
+    with harness.task_over(task, path) as definition, contextlib.redirect_stdout(sys.stderr):
+        found = lm_eval.simple_evaluate(
+            model=harness.SpokenModel(texts),
+            tasks=[definition],
+            num_fewshot=shots,
+            limit=len(texts),
+            bootstrap_iters=0,
+            log_samples=True,
+            task_manager=harness.TaskManager(),
+            verbosity="ERROR",
+            confirm_run_unsafe_code=True,
+        )
+    samples = sorted(list(found["samples"].values())[0], key=lambda sample: sample["doc_id"])
+    metrics = ("pass@1", "pass_at_1")
+    return [
+        {
+            "prompt": harness.arguments_of(sample)[0][0],
+            "right": bool(next(sample[name] for name in metrics if name in sample)),
+        }
+        for sample in samples
+    ]
 
 
 def written(task, data, limit):
@@ -84,7 +114,7 @@ def compare(task, path, shots, documents):
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".jsonl") as file:
         file.writelines(json.dumps(document) + "\n" for document in documents[: len(ours)])
         file.flush()
-        theirs = harness.judge_programs(task, file.name, shots, texts)
+        theirs = judge_programs(task, file.name, shots, texts)
     differ = sum(
         run["preamble"] + a["prompt"] != b["prompt"] for a, b in zip(ours, theirs, strict=True)
     )

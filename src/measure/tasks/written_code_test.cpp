@@ -5,8 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
 #include <thread>
 
+#include "base/test_stride.h"
 #include "measure/tasks/judge_program.h"
 #include "measure/tasks/judge_queue.h"
 #include "sandbox/program.h"
@@ -66,6 +70,38 @@ TEST_F(WrittenCode, HumanEvalRunsPromptAnswerAndTest) {
   EXPECT_TRUE(task.judge(item, "    return x + x")->front().right);
   EXPECT_FALSE(task.judge(item, "    return x")->front().right);
   EXPECT_FALSE(task.judge(item, "")->front().right);  // the docstring alone: gives None
+}
+
+/// The public files, where CHECKBIT_TEXTS says or beside the repository.
+std::string data_file(const std::string& name) {
+  const char* folder = std::getenv("CHECKBIT_TEXTS");
+  return (folder != nullptr ? std::string(folder) : CHECKBIT_SOURCE_DIR "/../shared/data") + "/" +
+         name;
+}
+
+// The sets' own solutions pass in the box: it keeps nothing from an honest program.
+TEST_F(WrittenCode, PublishedSolutionsPass) {
+  const std::size_t stride = static_cast<std::size_t>(test_stride()) * 4;
+  for (const auto& [name, file] :
+       {std::pair{"humaneval", "HumanEval.jsonl.gz"}, std::pair{"mbpp", "mbpp.jsonl"},
+        std::pair{"sql", "geography_dev.json"}}) {
+    std::ostringstream text;
+    text << std::ifstream(data_file(file), std::ios::binary).rdbuf();
+    if (text.str().empty()) GTEST_SKIP() << data_file(file) << " is not there";
+    const Task& task = *find_task(name);
+    const auto data = task.load({data_file(file), text.str()});
+    ASSERT_TRUE(data.ok()) << data.error().message;
+    std::vector<std::vector<Verdict>> verdicts(data->items.size());
+    JudgeQueue queue(task, data->items, verdicts);
+    for (std::size_t i = 0; i < verdicts.size(); i += stride) {
+      ASSERT_TRUE(queue.add(i, data->items[i].answer).ok());
+    }
+    ASSERT_TRUE(queue.finish().ok());
+    for (std::size_t i = 0; i < verdicts.size(); i += stride) {
+      EXPECT_TRUE(verdicts[i][0].right)
+          << name << " line " << data->items[i].line << ": " << verdicts[i][0].answer;
+    }
+  }
 }
 
 std::string problem(int number) {
