@@ -14,7 +14,7 @@
 //   kernel setting is missing), invalid (source over 1 MiB, no source), io (out of descriptors).
 //   What the program does wrong is an outcome, not an error; cancelling is cancelled_error().
 // Threads: any number at once; each call blocks until its program and all it started are gone. A
-//   run costs 20 ms beside the program's own time.
+//   run costs 7 ms beside the program's own time.
 // Reference: bwrap(1), seccomp(2), namespaces(7); docs/measure.md, "Contained execution".
 #pragma once
 

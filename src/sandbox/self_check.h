@@ -11,7 +11,7 @@
 
 namespace checkbit {
 
-/// Once through; takes 0.1 s. run_program asks check_containment(), which remembers the answer.
+/// Once through; takes 50 ms. run_program asks check_containment(), which remembers the answer.
 Status try_to_break_out(const BoxPolicy& policy = {});
 
 }  // namespace checkbit

@@ -34,6 +34,7 @@ MINUTES = {
     "sweep": (12, 4),
     "templates": (2, 2),
     "tokenizers": (8, 5),
+    "written_code": (3, 1),
 }
 
 
