@@ -34,7 +34,8 @@ constexpr std::array<Format, 3> kFormats = {{
      "\"\nanswer = \"...\"\nprint(answer)", "answer = \""},
 }};
 constexpr std::size_t kCoherenceFacts = 8;
-constexpr std::int64_t kAnswerTokens = 24;
+/// Room for the object that a talkative model closes late.
+constexpr std::int64_t kAnswerTokens = 48;
 
 Question in_format(std::string_view question, const Format& format) {
   return {.prompt = fmt::format("{}{}{}", format.before, question, format.after),
