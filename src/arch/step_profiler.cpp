@@ -8,13 +8,8 @@
 namespace checkbit {
 namespace {
 
-constexpr std::array kKindNames = {"embed",         "scale", "norm",      "head norm",
-                                   "linear",        "rope",  "attention", "silu_multiply",
-                                   "gelu_multiply", "add",   "softcap"};
-
 std::string name_of(const std::vector<const Step*>& steps) {
-  if (steps[0]->kind != StepKind::linear)
-    return kKindNames[static_cast<std::size_t>(steps[0]->kind)];
+  if (steps[0]->kind != StepKind::linear) return std::string(kind_name(steps[0]->kind));
   std::string name;
   for (const Step* step : steps) {
     if (!name.empty()) name += '+';
@@ -43,6 +38,13 @@ void add_names(std::string& names, std::string_view more) {
 }
 
 }  // namespace
+
+std::string_view kind_name(StepKind kind) {
+  constexpr std::array<std::string_view, 11> kNames = {
+      "embed",     "scale",         "norm",          "head norm", "linear", "rope",
+      "attention", "silu_multiply", "gelu_multiply", "add",       "softcap"};
+  return kNames[static_cast<std::size_t>(kind)];
+}
 
 void StepProfiler::before(const StepView& view) {
   running_.push_back(&view.step);

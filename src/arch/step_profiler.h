@@ -11,11 +11,15 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "arch/executor.h"
 
 namespace checkbit {
+
+/// "norm", "rope", "attention": the kind of step as people read it.
+std::string_view kind_name(StepKind kind);
 
 struct Spent {
   std::int64_t calls = 0;  ///< of operations

@@ -10,6 +10,7 @@
 #include "base/output_path.h"
 #include "cli/command.h"
 #include "cli/engine_flags.h"
+#include "cli/read_input.h"
 #include "measure/probes/probe_summary.h"
 #include "measure/probes/session_model.h"
 #include "report/html.h"
@@ -162,10 +163,14 @@ Status run(const Arguments& arguments, Console& console) {
     CB_TRY(other, open_session(arguments.text("--against"), options, console));
     reference.emplace(*other);
   }
-  const ProbeContext context{.subject = subject,
-                             .reference = reference ? &*reference : nullptr,
-                             .seed = static_cast<std::uint64_t>(arguments.integer("--seed")),
-                             .limit = static_cast<std::size_t>(arguments.integer("--limit"))};
+  ProbeContext context{.subject = subject,
+                       .reference = reference ? &*reference : nullptr,
+                       .seed = static_cast<std::uint64_t>(arguments.integer("--seed")),
+                       .limit = static_cast<std::size_t>(arguments.integer("--limit"))};
+  if (arguments.has("--data")) {
+    context.data_name = arguments.text("--data");
+    CB_TRY(context.data, read_text_input(context.data_name, console));
+  }
   const bool json = arguments.has("--json");
   std::vector<ProbeStory> stories;
   for (const Probe* probe : probes) {
@@ -180,31 +185,36 @@ Status run(const Arguments& arguments, Console& console) {
                                              console.command_line))));
   }
   if (json) console.out << as_json(stories, arguments, console, subject.name(), reference_name);
+  for (const ProbeStory& story : stories) CB_TRY_STATUS(story.result.verdict);
   return {};
 }
 
 std::vector<Flag> flags() {
-  std::vector<Flag> list =
-      with_engine_flags({{.name = "--against",
-                          .kind = ValueKind::model,
-                          .value_name = "REFERENCE",
-                          .help = "the model before it was quantized"},
-                         {.name = "--list", .help = "show the probes and what they measure"},
-                         {.name = "--seed",
-                          .kind = ValueKind::integer,
-                          .value_name = "N",
-                          .help = "what the items are drawn from",
-                          .default_value = "1"},
-                         {.name = "--limit",
-                          .kind = ValueKind::integer,
-                          .value_name = "N",
-                          .help = "about so many items a probe; 0: its usual number",
-                          .default_value = "0"},
-                         {.name = "--report",
-                          .kind = ValueKind::path,
-                          .value_name = "FILE",
-                          .help = "also write a page with charts"},
-                         kJsonFlag});
+  std::vector<Flag> list = with_engine_flags(
+      {{.name = "--against",
+        .kind = ValueKind::model,
+        .value_name = "REFERENCE",
+        .help = "the model before it was quantized"},
+       {.name = "--list", .help = "show the probes and what they measure"},
+       {.name = "--seed",
+        .kind = ValueKind::integer,
+        .value_name = "N",
+        .help = "what the items are drawn from",
+        .default_value = "1"},
+       {.name = "--limit",
+        .kind = ValueKind::integer,
+        .value_name = "N",
+        .help = "about so many items a probe; 0: its usual number",
+        .default_value = "0"},
+       {.name = "--data",
+        .kind = ValueKind::path,
+        .value_name = "FILE",
+        .help = "items for self_correction in place of made-up ones: a file of ARC"},
+       {.name = "--report",
+        .kind = ValueKind::path,
+        .value_name = "FILE",
+        .help = "also write a page with charts"},
+       kJsonFlag});
   for (Flag& flag : list) {
     if (flag.name != "--context") continue;
     flag.help = "tokens of context; no item of the probes here needs more than the default";

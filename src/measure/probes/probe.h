@@ -100,6 +100,9 @@ struct ProbeContext {
   std::uint64_t seed = 1;
   /// Items at most; 0: the probe's usual number.
   std::size_t limit = 0;
+  /// A file of items that the user gave, for probes that read one: its name and all its bytes.
+  std::string data_name = {};
+  std::string data = {};
 };
 
 /// `subject` and, with a reference, `reference` have one outcome per item. All may be empty: then
@@ -110,6 +113,7 @@ struct ProbeResult {
   std::vector<ItemOutcome> reference;
   std::vector<Record> records;  ///< beside those of the scores; `command` is filled in later
   std::vector<Block> blocks;    ///< for the report; tables are also printed
+  Status verdict;               ///< of a check: not ok sets the exit status, after all is printed
 };
 
 enum class Direction { higher_is_better, lower_is_better, neither };

@@ -1,0 +1,116 @@
+#include "measure/numerics/damaged_copy.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "base/progress.h"
+#include "base/random.h"
+
+namespace checkbit {
+namespace {
+
+Error io_error(const std::string& path, const char* what) {
+  return fail(ErrorKind::io, "{}: cannot {}: {}", path, what, std::strerror(errno));
+}
+
+Status copy_bytes(std::span<const std::uint8_t> bytes, int descriptor, const std::string& path) {
+  constexpr std::size_t kPiece = 8u << 20;
+  Progress progress("copying", bytes.size(), "bytes");
+  while (!bytes.empty()) {
+    if (cancel_requested()) return cancelled_error();
+    const ssize_t written = write(descriptor, bytes.data(), std::min(kPiece, bytes.size()));
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return io_error(path, "write the copy to damage");
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+    progress.advance(static_cast<std::uint64_t>(written));
+  }
+  return {};
+}
+
+}  // namespace
+
+DamagedCopy::DamagedCopy(DamagedCopy&& other) noexcept { *this = std::move(other); }
+
+DamagedCopy& DamagedCopy::operator=(DamagedCopy&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(stretches_, other.stretches_);
+  std::swap(data_bits_, other.data_bits_);
+  std::swap(flipped_, other.flipped_);
+  return *this;
+}
+
+DamagedCopy::~DamagedCopy() {
+  if (descriptor_ < 0) return;
+  close(descriptor_);
+  unlink(path_.c_str());
+}
+
+Result<DamagedCopy> DamagedCopy::create(const ModelFile& source) {
+  if (source.parts().size() != 1) {
+    return fail(ErrorKind::unsupported, "{}: a model in {} parts cannot be copied to damage it",
+                source.path(), source.parts().size());
+  }
+  std::error_code unknown;
+  const std::filesystem::path folder = std::filesystem::temp_directory_path(unknown);
+  DamagedCopy copy;
+  copy.path_ = ((unknown ? "/tmp" : folder) / "checkbit-damaged-XXXXXX.gguf").string();
+  copy.descriptor_ = mkstemps(copy.path_.data(), 5);
+  if (copy.descriptor_ < 0) return io_error(copy.path_, "create the copy to damage");
+  const auto bytes = source.parts()[0].bytes();
+  CB_TRY_STATUS(copy_bytes(bytes, copy.descriptor_, copy.path_));
+  for (const ModelTensor& tensor : source.tensors()) {
+    copy.stretches_.push_back({static_cast<std::uint64_t>(tensor.bytes.data() - bytes.data()),
+                               8 * static_cast<std::uint64_t>(tensor.bytes.size())});
+    copy.data_bits_ += copy.stretches_.back().bits;
+  }
+  return copy;
+}
+
+Status DamagedCopy::toggle(std::uint64_t bit) {
+  for (const Stretch& stretch : stretches_) {
+    if (bit >= stretch.bits) {
+      bit -= stretch.bits;
+      continue;
+    }
+    const auto at = static_cast<off_t>(stretch.offset + bit / 8);
+    std::uint8_t byte = 0;
+    if (pread(descriptor_, &byte, 1, at) != 1) return io_error(path_, "read");
+    byte ^= static_cast<std::uint8_t>(1u << (bit % 8));
+    if (pwrite(descriptor_, &byte, 1, at) != 1) return io_error(path_, "write");
+    return {};
+  }
+  CB_CHECK(false);
+  return {};
+}
+
+Result<std::uint64_t> DamagedCopy::flip(double rate, std::uint64_t seed, std::uint64_t trial) {
+  CB_CHECK(flipped_.empty() && rate > 0 && rate < 1);
+  // Gaps between flipped bits are geometric.
+  Random random(seed, trial);
+  const double scale = 1 / std::log1p(-rate);
+  std::uint64_t bit = 0;
+  while (true) {
+    const double gap = std::floor(std::log(1 - random.uniform()) * scale);
+    if (gap >= static_cast<double>(data_bits_ - bit)) break;
+    bit += static_cast<std::uint64_t>(gap);
+    flipped_.push_back(bit);
+    CB_TRY_STATUS(toggle(bit));
+    if (++bit == data_bits_) break;
+  }
+  return flipped_.size();
+}
+
+Status DamagedCopy::restore() {
+  for (const std::uint64_t bit : flipped_) CB_TRY_STATUS(toggle(bit));
+  flipped_.clear();
+  return {};
+}
+
+}  // namespace checkbit
