@@ -61,7 +61,7 @@ Chart perplexity_chart(const ComparisonStory& story,
   } else {
     chart.caption +=
         "The error bars are wide because some passages are harder than others, for all models "
-        "alike; the ratios in the table below are compared window by window.";
+        "alike; the ratios in the tables are compared window by window.";
   }
   return chart;
 }
@@ -93,8 +93,12 @@ Chart divergence_chart(const std::vector<const CandidateStory*>& healthy) {
         in_words(divergence.max, "nats"));
     return chart;
   }
+  // As many as can be told apart: the closest, the furthest and some between.
+  constexpr std::size_t kMostCurves = 4;
+  const std::size_t drawn = std::min(kMostCurves, healthy.size());
   std::vector<QuantileCurve> curves;
-  for (const CandidateStory* candidate : healthy) {
+  for (std::size_t i = 0; i < drawn; ++i) {
+    const CandidateStory* candidate = healthy[i * (healthy.size() - 1) / (drawn - 1)];
     curves.push_back({candidate->facts.name, candidate->result.divergence->quantile_curve});
   }
   chart.body = svg_quantile_curves(curves, "nats");

@@ -101,7 +101,7 @@ Table group_table(const Candidates& candidates, Groups groups, const std::string
   for (const CandidateStory* candidate : candidates) {
     std::vector<std::string> row = {candidate->facts.name};
     for (const GroupFigures& group : (*candidate->result.divergence).*groups) {
-      row.push_back(in_words(group.divergence, "nats"));
+      row.push_back(in_words(group.divergence.value, ""));
     }
     row.resize(table.columns.size());
     table.rows.push_back(std::move(row));
@@ -115,7 +115,8 @@ Block class_block(const Candidates& candidates) {
                  svg_bars(group_bars(candidates.front()->result.divergence->by_class)),
                  "Mean divergence of the predictions of such tokens."};
   }
-  return group_table(candidates, &DivergenceResult::by_class, "Mean divergence by kind of token");
+  return group_table(candidates, &DivergenceResult::by_class,
+                     "Mean divergence by kind of token, in nats");
 }
 
 /// The documents that the candidate diverges most on.

@@ -35,16 +35,6 @@ constexpr Field kFields[] = {
     {"windows_worse", "share", &DivergenceResult::windows_worse, nullptr},
     {"windows_worse_p_value", "", nullptr, &DivergenceResult::windows_worse_p_value}};
 
-Record record_of(const char* name, const char* unit, const Estimate& estimate,
-                 const std::string& command) {
-  Record record{.name = name, .value = estimate.value, .unit = unit, .command = command};
-  if (estimate.interval.has_value()) {
-    record.low = estimate.interval->low;
-    record.high = estimate.interval->high;
-  }
-  return record;
-}
-
 Estimate estimate_of(const Record& record) {
   Estimate estimate{record.value, std::nullopt};
   if (record.low.has_value() && record.high.has_value()) {
@@ -54,6 +44,16 @@ Estimate estimate_of(const Record& record) {
 }
 
 }  // namespace
+
+Record record_of(const std::string& name, const std::string& unit, const Estimate& estimate,
+                 const std::string& command) {
+  Record record{.name = name, .value = estimate.value, .unit = unit, .command = command};
+  if (estimate.interval.has_value()) {
+    record.low = estimate.interval->low;
+    record.high = estimate.interval->high;
+  }
+  return record;
+}
 
 std::vector<Record> to_records(const CandidateResult& candidate, const std::string& command) {
   if (candidate.broken) return {};

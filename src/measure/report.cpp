@@ -53,20 +53,31 @@ Table figures_of_one(const CandidateStory& candidate) {
   return table;
 }
 
-/// Several: a column each, the interval beside the value.
-Table figures_of_several(const std::vector<const CandidateStory*>& healthy) {
-  Table table{.caption = "Every figure, with its 95 % interval where there is one",
-              .columns = {"Figure"},
-              .rows = {}};
-  for (const CandidateStory* candidate : healthy) {
-    table.columns.push_back(candidate->facts.name);
-    const auto records = to_records(candidate->result, candidate->command);
+/// Several: a column each, the interval beside the value; few enough columns for a sheet of paper.
+std::vector<Table> figures_of_several(const std::vector<const CandidateStory*>& healthy) {
+  constexpr std::size_t kMostColumns = 3;
+  std::vector<Table> tables;
+  for (std::size_t at = 0; at < healthy.size(); ++at) {
+    if (at % kMostColumns == 0) {
+      tables.push_back({.caption = "Every figure, with its 95 % interval where there is one",
+                        .columns = {"Figure"},
+                        .rows = {}});
+    }
+    Table& table = tables.back();
+    table.columns.push_back(healthy[at]->facts.name);
+    const auto records = to_records(healthy[at]->result, healthy[at]->command);
     for (std::size_t i = 0; i < records.size(); ++i) {
       if (table.rows.size() <= i) table.rows.push_back({records[i].name});
       table.rows[i].push_back(in_words(records[i]));
     }
   }
-  return table;
+  return tables;
+}
+
+/// Without its unit, which the column names.
+std::string bare(const Record& record) {
+  const PrintedRecord printed = print_record(record);
+  return glue(printed.interval.empty() ? printed.value : printed.value + " " + printed.interval);
 }
 
 Table run_table(const ComparisonStory& story) {
@@ -106,24 +117,27 @@ std::string method_note(const ComparisonStory& story) {
 Table candidate_table(const ComparisonStory& story) {
   const bool paired = story.reference.has_value();
   Table table{.caption = "The models, closest to the original first",
-              .columns = {"Model", "Size", "Bits per weight"},
+              .columns = {"Model", "Size", "Bits/weight"},
               .rows = {}};
   if (!paired) table.caption = "The models, least perplexity first";
-  table.columns.push_back("Perplexity");
   if (paired) {
-    for (const char* column : {"Ratio", "Divergence", "Choices changed"}) {
+    for (const char* column : {"Perplexity ratio", "Divergence, nats", "Changed, %"}) {
       table.columns.emplace_back(column);
     }
+  } else {
+    table.columns.push_back("Perplexity");
   }
   for (const CandidateStory* candidate : ranked(story)) {
     const ModelFacts& facts = candidate->facts;
-    std::vector<std::string> row = {
-        facts.name, in_words(static_cast<double>(facts.file_bytes), "bytes"),
-        in_words(facts.bits_per_weight, ""), in_words(figure_of(*candidate, "perplexity"))};
+    std::vector<std::string> row = {facts.name,
+                                    in_words(static_cast<double>(facts.file_bytes), "bytes"),
+                                    in_words(facts.bits_per_weight, "")};
     if (paired) {
       for (const char* name : {"perplexity_ratio", "kl_divergence_mean", "top1_changed"}) {
-        row.push_back(in_words(figure_of(*candidate, name)));
+        row.push_back(bare(figure_of(*candidate, name)));
       }
+    } else {
+      row.push_back(bare(figure_of(*candidate, "perplexity")));
     }
     table.rows.push_back(std::move(row));
   }
@@ -138,22 +152,23 @@ Table candidate_table(const ComparisonStory& story) {
 }
 
 Table paired_table(const ComparisonStory& story) {
-  Table table{.caption = "One against the next, window by window: is the difference certain?",
-              .columns = {"From → to", "Divergence", "Choices changed", "Perplexity ratio",
-                          "Windows worse, better", "Sign test"},
-              .rows = {}};
+  Table table{
+      .caption = "One against the next, window by window: is the difference certain? p: sign test",
+      .columns = {"From → to", "Divergence, nats", "Changed, %", "Perplexity ratio",
+                  "Windows worse, better"},
+      .rows = {}};
   const auto healthy = ranked(story);
   for (std::size_t i = 0; i + 1 < healthy.size(); ++i) {
     const auto change = paired_change(healthy[i]->result, healthy[i + 1]->result);
     if (!change) continue;
     const auto maybe = [](const std::optional<Estimate>& estimate, const char* unit) {
-      return estimate ? in_words(*estimate, unit) : std::string();
+      return estimate ? bare(record_of("", unit, *estimate, "")) : std::string();
     };
     table.rows.push_back({healthy[i]->facts.name + " → " + healthy[i + 1]->facts.name,
                           maybe(change->divergence, "nats"), maybe(change->changed, "share"),
-                          in_words(change->perplexity_ratio, ""),
-                          fmt::format("{}, {}", change->blocks_more, change->blocks_less),
-                          fmt::format("p = {:.2g}", change->p_value)});
+                          maybe(change->perplexity_ratio, ""),
+                          fmt::format("{}, {}; p = {:.2g}", change->blocks_more,
+                                      change->blocks_less, change->p_value)});
   }
   return table;
 }
@@ -162,7 +177,7 @@ std::vector<Table> all_figures(const ComparisonStory& story) {
   std::vector<Table> tables;
   const auto healthy = ranked(story);
   if (healthy.size() == 1) tables.push_back(figures_of_one(*healthy.front()));
-  if (healthy.size() > 1) tables.push_back(figures_of_several(healthy));
+  if (healthy.size() > 1) tables = figures_of_several(healthy);
   tables.push_back(run_table(story));
   return tables;
 }

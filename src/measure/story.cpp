@@ -63,12 +63,7 @@ std::string in_words(double value, const std::string& unit) {
 std::string in_words(const Record& record) { return glue(print_with_interval(record)); }
 
 std::string in_words(const Estimate& estimate, const std::string& unit) {
-  Record record{.name = "", .value = estimate.value, .unit = unit};
-  if (estimate.interval) {
-    record.low = estimate.interval->low;
-    record.high = estimate.interval->high;
-  }
-  return in_words(record);
+  return in_words(record_of("", unit, estimate, ""));
 }
 
 Record record_named(const std::vector<Record>& records, const std::string& name) {
