@@ -80,7 +80,9 @@ TEST_F(Measure, SeveralModelsAgainstOneReference) {
   std::map<std::string, double> divergence;
   for (const auto& record : json["records"]) {
     if (record["name"] == "kl_divergence_mean") divergence[record["subject"]] = record["value"];
-    if (record["name"] == "windows") EXPECT_FALSE(record.contains("subject"));
+    if (record["name"] == "windows") {
+      EXPECT_FALSE(record.contains("subject"));
+    }
   }
   ASSERT_EQ(divergence.size(), 2U);
   EXPECT_GT(divergence["Q4_0"], divergence["Q8_0"]);

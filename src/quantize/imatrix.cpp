@@ -120,11 +120,11 @@ GgufHeader imatrix_header(const Calibration& calibration, const std::string& tex
   header.metadata.set("imatrix.chunk_size",
                       GgufValue::of(static_cast<std::uint32_t>(calibration.tokens)));
   const Format* format = find_format("F32");
-  for (const auto& [name, uses] : calibration.uses) {
-    const std::size_t columns = column_importance(uses).size();
+  for (const auto& tensor : calibration.uses) {
+    const std::size_t columns = column_importance(tensor.second).size();
     if (columns == 0) continue;
     const auto add = [&](std::string_view suffix, std::uint64_t values) {
-      header.tensors.push_back({.name = name + std::string(suffix),
+      header.tensors.push_back({.name = tensor.first + std::string(suffix),
                                 .dimensions = {values, 1},
                                 .format = format,
                                 .size_bytes = values * sizeof(float)});

@@ -2,7 +2,7 @@
 //
 // What: runs the source in the sandbox. It is right when the line after the last test is reached: a
 //   program that ends itself before that is wrong, whatever its exit status.
-// Limits: 3 s of processor time (what code_eval of the package evaluate gives in wall time), 60 s
+// Limits: 8 s of processor time (code_eval of the package evaluate gives 3 s of wall time), 60 s
 //   of wall time, 1 GiB.
 // Errors: those of run_program: unsupported (no sandbox on this machine), cancelled.
 // Threads: any number at once.
