@@ -52,8 +52,8 @@ class Measure : public ::testing::Test {
     EXPECT_EQ(done.status, kExitDone) << done.err;
     return name;
   }
-  /// The tiny model with a NaN in the last norm.
-  std::string with_nan() const {
+  /// The tiny model with a last norm whose products overflow.
+  std::string with_overflow() const {
     std::string bytes = read_file(kTiny);
     const auto file = ModelFile::open(kTiny);
     const ModelTensor* norm = file->find("output_norm.weight");
@@ -62,8 +62,9 @@ class Measure : public ::testing::Test {
                                    norm->bytes.size());
     const std::size_t at = bytes.find(content);
     EXPECT_NE(at, std::string::npos);
-    const std::uint32_t nan = 0x7fc00000;
-    bytes.replace(at, 4, reinterpret_cast<const char*>(&nan), 4);
+    // Finite, as loading asks, and more than the products can take.
+    const std::vector<float> huge(content.size() / sizeof(float), 3e38F);
+    bytes.replace(at, content.size(), reinterpret_cast<const char*>(huge.data()), content.size());
     return write("burnt.gguf", bytes);
   }
   std::filesystem::path folder_;
@@ -118,7 +119,7 @@ TEST_F(Measure, ABrokenModelIsNamedAndTheOtherMeasured) {
   const CliResult alone =
       run_in_process({"measure", good, "--against", kTiny, "--text", text_, "-c", "64", "--json"});
   const CliResult both = run_in_process(
-      {"measure", with_nan(), good, "--against", kTiny, "--text", text_, "-c", "64", "--json"});
+      {"measure", with_overflow(), good, "--against", kTiny, "--text", text_, "-c", "64", "--json"});
   EXPECT_EQ(both.status, kExitError);
   EXPECT_THAT(both.err, HasSubstr("burnt.gguf: logits are not finite in window 0"));
   const auto value = [](const CliResult& result) {
@@ -175,7 +176,7 @@ TEST_F(Measure, DocumentsBeginWhereTheUserSays) {
       run_in_process({"measure", quantized("Q4_0"), "--against", kTiny, "--text", file, "-c", "64",
                       "--document-break", "---", "--report", page});
   ASSERT_EQ(result.status, kExitDone) << result.err;
-  EXPECT_EQ(result.err, "");
+  EXPECT_THAT(result.err, Not(HasSubstr("documents")));
   for (const char* part : {"By document", "Title 0", "Title 3"}) {
     EXPECT_THAT(read_file(page), HasSubstr(part));
   }
