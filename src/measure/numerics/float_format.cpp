@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::uint32_t kSignBit = 0x80000000u;
 constexpr std::uint32_t kInfinity = 0x7f800000u;
-constexpr int kBias = 127;
 
 int bias_of(const FloatFormat& format) { return (1 << (format.exponent_bits - 1)) - 1; }
 
