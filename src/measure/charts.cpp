@@ -10,15 +10,6 @@
 namespace checkbit {
 namespace {
 
-Bar bar_of(const Record& record, const std::string& label, Tone tone) {
-  return {.label = label,
-          .value = record.value,
-          .low = record.low,
-          .high = record.high,
-          .text = print_with_interval(record),
-          .tone = tone};
-}
-
 /// Whether the interval leaves open on which side of 1 the ratio is.
 bool is_undecided(const Record& ratio) {
   return ratio.low.has_value() && ratio.high.has_value() && *ratio.low <= 1 && *ratio.high >= 1;

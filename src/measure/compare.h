@@ -141,9 +141,6 @@ Result<ComparisonResult> compare_models(LogitsSource& candidate, LogitsSource* r
 /// How many tokens `compare_models` scores in a text of so many, when it does not stop early.
 std::uint64_t scored_tokens(std::size_t text_tokens, const CompareOptions& options);
 
-/// An estimate as a record.
-Record record_of(const std::string& name, const std::string& unit, const Estimate& estimate,
-                 const std::string& command);
 /// A candidate's figures under their fixed names (docs/adding.md); none when it is broken.
 std::vector<Record> to_records(const CandidateResult& candidate, const std::string& command);
 /// Reads figures back that to_records wrote; those without a place are left alone.

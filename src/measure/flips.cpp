@@ -1,4 +1,5 @@
 #include "measure/flips.h"
+#include "score/estimate_record.h"
 
 #include <string_view>
 
@@ -48,22 +49,11 @@ std::vector<Record> to_records(const std::vector<Flips>& flips, const std::strin
     const bool first = &one == &flips.front();
     const std::string suffix = first ? "" : one.measure.substr(kStem.size());
     const auto share = [&](const char* name, std::size_t count) {
-      const Interval interval = wilson_interval(count, one.items);
-      records.push_back({.name = name + suffix,
-                         .value = static_cast<double>(count) / static_cast<double>(one.items),
-                         .unit = "share",
-                         .low = interval.low,
-                         .high = interval.high,
-                         .command = command});
+      records.push_back(share_of(name + suffix, count, one.items, command));
     };
     share("accuracy_reference", one.right_before);
-    const Interval difference = one.difference_interval();
-    records.push_back({.name = "accuracy_difference" + suffix,
-                       .value = one.difference(),
-                       .unit = "share",
-                       .low = difference.low,
-                       .high = difference.high,
-                       .command = command});
+    records.push_back(record_of("accuracy_difference" + suffix, "share",
+                                {one.difference(), one.difference_interval()}, command));
     share("flips_negative", one.negative.size());
     share("flips_positive", one.positive.size());
     share("flips_mistakes", one.changed_mistakes.size());

@@ -6,6 +6,7 @@
 
 #include "measure/charts.h"
 #include "report/number.h"
+#include "score/estimate_record.h"
 
 namespace checkbit {
 namespace {
@@ -76,19 +77,11 @@ Chart position_chart(const Candidates& candidates) {
 std::vector<Bar> group_bars(const std::vector<GroupFigures>& groups) {
   std::vector<Bar> bars;
   for (const GroupFigures& group : groups) {
-    Bar bar{
-        .label = fmt::format("{} ({} tokens, {} changed)", group.name, in_words(group.tokens, ""),
-                             in_words(group.changed.value, "share")),
-        .value = group.divergence.value,
-        .low = std::nullopt,
-        .high = std::nullopt,
-        .text = in_words(group.divergence, "nats"),
-        .tone = Tone::accent};
-    if (group.divergence.interval) {
-      bar.low = group.divergence.interval->low;
-      bar.high = group.divergence.interval->high;
-    }
-    bars.push_back(std::move(bar));
+    const std::string label =
+        fmt::format("{} ({} tokens, {} changed)", group.name, in_words(group.tokens, ""),
+                    in_words(group.changed.value, "share"));
+    bars.push_back(bar_of(record_of("", "nats", group.divergence), label, Tone::accent));
+    bars.back().text = in_words(group.divergence, "nats");
   }
   return bars;
 }

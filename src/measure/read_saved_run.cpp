@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "measure/saved_run.h"
+#include "score/estimate_record.h"
 
 namespace checkbit {
 namespace {
@@ -136,13 +137,7 @@ CandidateStory to_candidate(const Json& json, bool paired) {
   }
   std::vector<Record> records;
   for (const auto& [name, figure] : json.at("figures").items()) {
-    const Estimate estimate = to_estimate(figure);
-    Record record{.name = name, .value = estimate.value, .unit = ""};
-    if (estimate.interval) {
-      record.low = estimate.interval->low;
-      record.high = estimate.interval->high;
-    }
-    records.push_back(std::move(record));
+    records.push_back(record_of(name, "", to_estimate(figure)));
   }
   from_records(records, result);
   result.windows_per_block = count_of(json.at("windows_per_block"));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "measure/compare.h"
+#include "score/estimate_record.h"
 
 namespace checkbit {
 namespace {
@@ -44,16 +45,6 @@ Estimate estimate_of(const Record& record) {
 }
 
 }  // namespace
-
-Record record_of(const std::string& name, const std::string& unit, const Estimate& estimate,
-                 const std::string& command) {
-  Record record{.name = name, .value = estimate.value, .unit = unit, .command = command};
-  if (estimate.interval.has_value()) {
-    record.low = estimate.interval->low;
-    record.high = estimate.interval->high;
-  }
-  return record;
-}
 
 std::vector<Record> to_records(const CandidateResult& candidate, const std::string& command) {
   if (candidate.broken) return {};

@@ -7,6 +7,7 @@
 
 #include "report/number.h"
 #include "report/text.h"
+#include "score/estimate_record.h"
 
 namespace checkbit {
 namespace {

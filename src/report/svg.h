@@ -25,6 +25,8 @@ struct Bar {
   std::string text;  ///< the value in words: "18.4 ± 0.3"
   Tone tone = Tone::neutral;
 };
+/// The bar of a record, in its own words.
+Bar bar_of(const Record& record, std::string label, Tone tone);
 std::string svg_bars(const std::vector<Bar>& bars);
 
 /// One bar for each file, cut into its parts, on a common scale; legend with amounts of the last.

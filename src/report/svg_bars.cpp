@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <utility>
 
+#include "report/number.h"
 #include "report/svg.h"
 #include "report/svg_marks.h"
 
@@ -31,6 +33,15 @@ std::string whisker(double low, double high, double middle) {
 }
 
 }  // namespace
+
+Bar bar_of(const Record& record, std::string label, Tone tone) {
+  return {.label = std::move(label),
+          .value = record.value,
+          .low = record.low,
+          .high = record.high,
+          .text = print_with_interval(record),
+          .tone = tone};
+}
 
 std::string svg_bars(const std::vector<Bar>& bars) {
   const double scale = 100 / largest(bars);

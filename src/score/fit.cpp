@@ -117,7 +117,7 @@ Result<Fit> fit_least_squares(const FitProblem& problem) {
   const Eigen::VectorXd variances = variances_of(jacobian_of(problem, descent.parameters));
   const double width = student_quantile(0.975, freedom) * fit.residual_deviation;
   for (Eigen::Index p = 0; p < descent.parameters.size(); ++p) {
-    FittedParameter parameter{descent.parameters[p], std::nullopt};
+    Estimate parameter{descent.parameters[p], std::nullopt};
     if (variances[p] >= 0) {
       const double half = width * std::sqrt(variances[p]);
       parameter.interval = Interval{parameter.value - half, parameter.value + half};

@@ -30,13 +30,9 @@ struct FitProblem {
   std::function<double(std::span<const double> parameters, std::size_t point)> residual;
 };
 
-struct FittedParameter {
-  double value = 0;
-  std::optional<Interval> interval;  ///< 95 %; none when the points do not determine it
-};
-
 struct Fit {
-  std::vector<FittedParameter> parameters;
+  /// With 95 % intervals; none where the points do not determine one.
+  std::vector<Estimate> parameters;
   double residual_deviation = 0;  ///< root of the squared residuals over points - parameters
   bool converged = false;
 };

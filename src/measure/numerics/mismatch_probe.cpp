@@ -22,6 +22,7 @@
 #include "report/number.h"
 #include "report/svg.h"
 #include "score/divergence.h"
+#include "score/estimate_record.h"
 #include "score/statistics.h"
 
 namespace checkbit {
@@ -159,20 +160,12 @@ Result<double> difference_of_passes(FloatEngine& engine, const TokenSequence& to
   return largest;
 }
 
-Record as_record(std::string name, const Estimate& estimate) {
-  Record record{.name = std::move(name), .value = estimate.value, .unit = "nats"};
-  if (estimate.interval) {
-    record.low = estimate.interval->low;
-    record.high = estimate.interval->high;
-  }
-  return record;
-}
-
 void add_format(const char* name, const Mismatch& m, ProbeResult& result, Table& table,
                 std::vector<Line>& lines) {
   const Record divergence =
-      as_record(fmt::format("probe_mismatch_divergence_{}", name), m.divergence);
-  const Record ratio = as_record(fmt::format("probe_mismatch_log_ratio_{}", name), m.log_ratio);
+      record_of(fmt::format("probe_mismatch_divergence_{}", name), "nats", m.divergence);
+  const Record ratio =
+      record_of(fmt::format("probe_mismatch_log_ratio_{}", name), "nats", m.log_ratio);
   table.rows.push_back({name, print_with_interval(divergence), print_with_interval(ratio),
                         print_quantity(m.largest, "nats"), print_quantity(m.growth.front(), "nats"),
                         print_quantity(m.growth.back(), "nats")});

@@ -9,6 +9,7 @@
 // Figures: score/self_correction.h: CL, CS, both accuracies and RSS, for each model.
 // Reference: "Confidence v.s. Critique: A Decomposition of Self-Correction Capability for LLMs".
 
+#include "score/estimate_record.h"
 #include "score/self_correction.h"
 
 #include <fmt/format.h>
@@ -135,13 +136,8 @@ void add_figures(std::span<const ItemOutcome> outcomes, const std::string& name,
       row.emplace_back("-");
       return;
     }
-    Record record{.name = fmt::format("probe_self_correction_{}{}", what, tail),
-                  .value = estimate->value,
-                  .unit = std::string_view(what) == "relative" ? "" : "share"};
-    if (estimate->interval) {
-      record.low = estimate->interval->low;
-      record.high = estimate->interval->high;
-    }
+    Record record = record_of(fmt::format("probe_self_correction_{}{}", what, tail),
+                              std::string_view(what) == "relative" ? "" : "share", *estimate);
     row.push_back(print_with_interval(record));
     result.records.push_back(std::move(record));
   };

@@ -7,6 +7,7 @@
 #include "base/progress.h"
 #include "base/random.h"
 #include "measure/predict/veracity.h"
+#include "score/estimate_record.h"
 
 namespace checkbit {
 namespace {
@@ -307,13 +308,7 @@ Result<PredictionResult> evaluate_predictors(const TokenTable& table, std::uint6
 std::vector<Record> to_records(const PredictionResult& result, const std::string& command) {
   std::vector<Record> records;
   const auto add = [&](std::string name, const Estimate& estimate, std::string unit = "") {
-    Record record{.name = std::move(name), .value = estimate.value, .unit = std::move(unit)};
-    record.command = command;
-    if (estimate.interval) {
-      record.low = estimate.interval->low;
-      record.high = estimate.interval->high;
-    }
-    records.push_back(std::move(record));
+    records.push_back(record_of(std::move(name), std::move(unit), estimate, command));
   };
   for (const TargetResult& target : result.targets) {
     for (const PredictorResult& entry : target.predictors) {

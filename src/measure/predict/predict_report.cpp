@@ -7,21 +7,13 @@
 #include "report/number.h"
 #include "report/svg.h"
 #include "report/text.h"
+#include "score/estimate_record.h"
 
 namespace checkbit {
 namespace {
 
-Record as_record(const Estimate& estimate, const std::string& unit = "") {
-  Record record{.name = "", .value = estimate.value, .unit = unit};
-  if (estimate.interval) {
-    record.low = estimate.interval->low;
-    record.high = estimate.interval->high;
-  }
-  return record;
-}
-
 std::string in_words(const Estimate& estimate, const std::string& unit = "") {
-  return glue(print_with_interval(as_record(estimate, unit)));
+  return glue(print_with_interval(record_of("", unit, estimate)));
 }
 
 std::string share(double value) { return glue(print_quantity(value, "share")); }
@@ -35,15 +27,11 @@ const PredictorResult* find(const TargetResult& target, std::string_view name) {
 Chart auc_chart(const TargetResult& target) {
   std::vector<Bar> bars;
   for (const PredictorResult& entry : target.predictors) {
-    bars.push_back(
-        {.label = std::string(entry.predictor->title),
-         .value = entry.auc.value,
-         .low = entry.auc.interval ? std::optional(entry.auc.interval->low) : std::nullopt,
-         .high = entry.auc.interval ? std::optional(entry.auc.interval->high) : std::nullopt,
-         .text = in_words(entry.auc),
-         .tone = entry.predictor == all_predictors()[0] ? Tone::neutral
-                 : entry.predictor->reads_model         ? Tone::contrast
-                                                        : Tone::accent});
+    const Tone tone = entry.predictor == all_predictors()[0] ? Tone::neutral
+                      : entry.predictor->reads_model         ? Tone::contrast
+                                                             : Tone::accent;
+    bars.push_back(bar_of(record_of("", "", entry.auc), std::string(entry.predictor->title), tone));
+    bars.back().text = in_words(entry.auc);
   }
   return {.title = fmt::format("How well it is foretold that {}", target.title),
           .body = svg_bars(bars),

@@ -10,19 +10,15 @@ namespace {
 
 constexpr std::size_t kChangedItems = 6;
 
-Bar bar_of(const std::string& label, const Estimate& estimate, Tone tone) {
-  const Record record = share_record("", estimate);
-  return {label, record.value, record.low, record.high, print_with_interval(record), tone};
-}
-
 Chart scores_chart(const ProbeStory& story, const std::string& model,
                    const std::string& reference) {
   std::vector<Bar> bars;
   for (const ProbeFigure& figure : summarize_probe(story.result)) {
     const std::string group = figure.group.empty() ? "all" : figure.group;
     if (figure.reference)
-      bars.push_back(bar_of(group + ", " + reference, *figure.reference, Tone::contrast));
-    bars.push_back(bar_of(group + ", " + model, figure.subject, Tone::accent));
+      bars.push_back(
+          bar_of(share_record("", *figure.reference), group + ", " + reference, Tone::contrast));
+    bars.push_back(bar_of(share_record("", figure.subject), group + ", " + model, Tone::accent));
   }
   return {
       .title = "Score of each part",

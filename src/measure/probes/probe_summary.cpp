@@ -6,6 +6,7 @@
 
 #include "report/number.h"
 #include "report/text.h"
+#include "score/estimate_record.h"
 #include "score/paired_tests.h"
 
 namespace checkbit {
@@ -69,12 +70,7 @@ std::string record_name(std::string_view probe, std::string_view group) {
 }
 
 Record share_record(std::string name, const Estimate& estimate) {
-  Record record{.name = std::move(name), .value = estimate.value, .unit = "share"};
-  if (estimate.interval) {
-    record.low = estimate.interval->low;
-    record.high = estimate.interval->high;
-  }
-  return record;
+  return record_of(std::move(name), "share", estimate);
 }
 
 Table value_table(const ProbeResult& result, std::size_t index, const std::string& unit,

@@ -1,4 +1,5 @@
 #include "measure/sweep/points.h"
+#include "score/estimate_record.h"
 
 #include <algorithm>
 #include <cmath>
@@ -197,12 +198,7 @@ std::optional<BestUnder> best_under(const StoredModel& model, std::uint64_t file
 std::vector<Record> to_records(const SweepPoint& point, const std::string& command) {
   std::vector<Record> records;
   const auto add = [&](const char* name, const char* unit, const Estimate& estimate) {
-    Record record{.name = name, .value = estimate.value, .unit = unit, .command = command};
-    if (estimate.interval.has_value()) {
-      record.low = estimate.interval->low;
-      record.high = estimate.interval->high;
-    }
-    records.push_back(std::move(record));
+    records.push_back(record_of(name, unit, estimate, command));
   };
   const auto plain = [](double value) { return Estimate{value, std::nullopt}; };
   add("file_bytes", "bytes", plain(static_cast<double>(point.file.file_bytes)));

@@ -7,6 +7,7 @@
 
 #include "report/number.h"
 #include "report/svg.h"
+#include "score/estimate_record.h"
 
 namespace checkbit {
 namespace {
@@ -126,12 +127,7 @@ const SweepPoint* point_named(const std::vector<SweepPoint>& points, const std::
 }
 
 std::string print_estimate(const Estimate& estimate, const std::string& unit) {
-  Record record{.name = "", .value = estimate.value, .unit = unit};
-  if (estimate.interval.has_value()) {
-    record.low = estimate.interval->low;
-    record.high = estimate.interval->high;
-  }
-  const PrintedRecord printed = print_record(record);
+  const PrintedRecord printed = print_record(record_of("", unit, estimate));
   return printed.value + (printed.interval.empty() ? "" : " " + printed.interval);
 }
 

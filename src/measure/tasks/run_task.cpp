@@ -6,6 +6,7 @@
 #include "measure/tasks/judge_queue.h"
 #include "report/text.h"
 #include "run/jinja/unicode.h"
+#include "score/estimate_record.h"
 #include "score/statistics.h"
 
 namespace checkbit {
@@ -111,14 +112,8 @@ std::vector<Record> to_records(const TaskResult& result, const std::string& comm
   std::vector<Record> records;
   const std::size_t count = result.items.size();
   for (std::size_t m = 0; m < result.task->measures.size(); ++m) {
-    const std::size_t right = result.right(m);
-    const Interval interval = wilson_interval(right, count);
-    records.push_back({.name = std::string(result.task->measures[m]),
-                       .value = static_cast<double>(right) / static_cast<double>(count),
-                       .unit = "share",
-                       .low = interval.low,
-                       .high = interval.high,
-                       .command = command});
+    records.push_back(
+        share_of(std::string(result.task->measures[m]), result.right(m), count, command));
   }
   records.push_back(
       {.name = "items", .value = static_cast<double>(count), .unit = "items", .command = command});

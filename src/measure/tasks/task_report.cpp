@@ -4,6 +4,7 @@
 
 #include "report/number.h"
 #include "report/svg.h"
+#include "score/estimate_record.h"
 
 namespace checkbit {
 namespace {
@@ -13,16 +14,6 @@ constexpr std::size_t kMostShown = 60;
 
 std::string count_of(std::size_t count) { return print_quantity(static_cast<double>(count), ""); }
 
-Record share_record(const std::string& name, std::size_t hits, std::size_t items) {
-  const Interval interval = wilson_interval(hits, items);
-  return {.name = name,
-          .value = items == 0 ? 0 : static_cast<double>(hits) / static_cast<double>(items),
-          .unit = "share",
-          .low = interval.low,
-          .high = interval.high,
-          .command = ""};
-}
-
 /// "accuracy_normalized" -> "accuracy normalized".
 std::string words_of(std::string_view name) {
   std::string words(name);
@@ -30,22 +21,13 @@ std::string words_of(std::string_view name) {
   return words;
 }
 
-Bar share_bar(const std::string& label, const Record& record, Tone tone) {
-  return {.label = label,
-          .value = record.value,
-          .low = record.low,
-          .high = record.high,
-          .text = print_with_interval(record),
-          .tone = tone};
-}
-
 Chart accuracy_chart(const TaskStory& story) {
   std::vector<Bar> bars;
   for (std::size_t m = 0; m < story.task->measures.size(); ++m) {
     const std::string words = words_of(story.task->measures[m]);
     const auto add = [&](const std::string& name, const TaskResult& result, Tone tone) {
-      const Record record = share_record("", result.right(m), result.items.size());
-      bars.push_back(share_bar(words + ", " + name, record, tone));
+      const Record record = share_of("", result.right(m), result.items.size());
+      bars.push_back(bar_of(record, words + ", " + name, tone));
     };
     if (story.reference) add(story.reference_name, *story.reference, Tone::neutral);
     add(story.model_name, story.model, Tone::accent);
@@ -58,7 +40,7 @@ Chart accuracy_chart(const TaskStory& story) {
 
 Chart flips_chart(const Flips& flips) {
   const auto bar = [&](const std::string& label, std::size_t count, Tone tone) {
-    return share_bar(label, share_record("", count, flips.items), tone);
+    return bar_of(share_of("", count, flips.items), label, tone);
   };
   return {"Answers that flipped, by " + words_of(flips.measure),
           svg_bars({bar("right before, wrong after", flips.negative.size(), Tone::contrast),
@@ -91,23 +73,17 @@ Section flips_section(const TaskStory& story, const std::vector<std::size_t>& it
 
 std::string describe_flips(const TaskStory& story) {
   const Flips& flips = story.flips.front();
-  const Interval interval = flips.difference_interval();
   const McNemar test = flips.test();
-  const Record change{.name = "",
-                      .value = flips.difference(),
-                      .unit = "share",
-                      .low = interval.low,
-                      .high = interval.high,
-                      .command = ""};
+  const Record change = record_of("", "share", {flips.difference(), flips.difference_interval()});
   return fmt::format(
       "Of what {} had right, {} {} now wrong ({}); {} the other way round ({}). Accuracy changes "
       "by "
       "{}: {} (McNemar's exact test, p = {:.2g}).",
       story.reference_name, count_of(flips.negative.size()),
       flips.negative.size() == 1 ? "is" : "are",
-      print_with_interval(share_record("", flips.negative.size(), flips.items)),
+      print_with_interval(share_of("", flips.negative.size(), flips.items)),
       count_of(flips.positive.size()),
-      print_with_interval(share_record("", flips.positive.size(), flips.items)),
+      print_with_interval(share_of("", flips.positive.size(), flips.items)),
       print_with_interval(change),
       test.exact_p < 0.05 ? "more than chance explains" : "no more than chance explains",
       test.exact_p);
@@ -139,7 +115,7 @@ std::string describe_task(const TaskStory& story) {
   std::string words =
       fmt::format("{} answers {} of {} items of {} right", story.model_name,
                   count_of(story.model.right(0)), count_of(items), story.task->title);
-  words += ": " + print_with_interval(share_record("", story.model.right(0), items));
+  words += ": " + print_with_interval(share_of("", story.model.right(0), items));
   const double chance = chance_level(*story.data, items);
   if (chance > 0) words += ", where guessing gives " + print_quantity(chance, "share");
   words += ".";
@@ -154,7 +130,7 @@ Table blend_table(const TaskStory& story) {
   for (const BlendResult& blend : story.blends) {
     const Flips& flips = blend.flips.front();
     const auto share = [&](std::size_t count) {
-      return print_with_interval(share_record("", count, flips.items));
+      return print_with_interval(share_of("", count, flips.items));
     };
     table.rows.push_back({fmt::format("{:g}", blend.share_of_reference), share(flips.right_after),
                           share(flips.negative.size()), share(flips.positive.size())});
@@ -194,7 +170,7 @@ Report build_task_report(const TaskStory& story) {
     std::string words = words_of(story.task->measures[m]);
     words.front() = 'A';
     cards.figures.push_back(
-        make_figure(share_record("", story.model.right(m), story.model.items.size()), words,
+        make_figure(share_of("", story.model.right(m), story.model.items.size()), words,
                     m == 0 ? std::string(story.task->what) + "." : "", Tone::accent));
   }
   report.opening.emplace_back(std::move(cards));

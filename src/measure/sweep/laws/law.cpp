@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "report/number.h"
+#include "score/estimate_record.h"
 
 namespace checkbit {
 
@@ -37,14 +38,8 @@ std::vector<LawPoint> law_points(const std::vector<StoredModel>& models) {
 std::vector<Record> to_records(const FittedLaw& law, const std::string& command) {
   std::vector<Record> records;
   for (const LawParameter& parameter : law.parameters) {
-    Record record{.name = "law_" + law.name + "_" + parameter.name,
-                  .value = parameter.fitted.value,
-                  .command = command};
-    if (parameter.fitted.interval.has_value()) {
-      record.low = parameter.fitted.interval->low;
-      record.high = parameter.fitted.interval->high;
-    }
-    records.push_back(std::move(record));
+    records.push_back(
+        record_of("law_" + law.name + "_" + parameter.name, "", parameter.fitted, command));
   }
   return records;
 }
@@ -98,13 +93,8 @@ std::vector<LawPoint> quantized_points(std::span<const LawPoint> points) {
   return chosen;
 }
 
-std::string in_words(const FittedParameter& parameter) {
-  Record record{.name = "", .value = parameter.value};
-  if (parameter.interval.has_value()) {
-    record.low = parameter.interval->low;
-    record.high = parameter.interval->high;
-  }
-  return print_with_interval(record);
+std::string in_words(const Estimate& parameter) {
+  return print_with_interval(record_of("", "", parameter));
 }
 
 }  // namespace detail

@@ -33,7 +33,7 @@ struct LawPoint {
 
 struct LawParameter {
   std::string name;
-  FittedParameter fitted;
+  Estimate fitted;
 };
 
 struct FittedLaw {
@@ -83,7 +83,7 @@ std::size_t index_of(std::vector<std::string>& names, const std::string& name);
 std::vector<LawPoint> quantized_points(std::span<const LawPoint> points);
 
 /// "4.1 [3.9, 4.3]".
-std::string in_words(const FittedParameter& parameter);
+std::string in_words(const Estimate& parameter);
 
 /// Above this the model talks of something else and the damage no longer grows with the error.
 inline constexpr double kLostDamage = 3;

@@ -29,10 +29,10 @@ std::vector<std::string> classes_of(const std::vector<LawPoint>& points) {
 
 void say_classes(FittedLaw& law, const std::vector<std::string>& classes) {
   for (std::size_t c = 1; c < classes.size(); ++c) {
-    const FittedParameter& worth = law.parameters[c].fitted;
+    const Estimate& worth = law.parameters[c].fitted;
     if (!worth.interval.has_value()) continue;
-    FittedParameter factor{std::exp(worth.value),
-                           Interval{std::exp(worth.interval->low), std::exp(worth.interval->high)}};
+    Estimate factor{std::exp(worth.value),
+                    Interval{std::exp(worth.interval->low), std::exp(worth.interval->high)}};
     const bool sure = worth.interval->low > 0 || worth.interval->high < 0;
     law.findings.push_back(fmt::format("at equal bits {} has {} times the damage of {}{}",
                                        classes[c], detail::in_words(factor), classes[0],
