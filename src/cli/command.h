@@ -67,6 +67,16 @@ const Command* find_command(std::string_view name);
 /// Accepted by every command, before or after its name.
 const std::vector<Flag>& common_flags();
 
+/// For commands that compare.
+inline const Flag kAgainstFlag = {.name = "--against",
+                                  .kind = ValueKind::model,
+                                  .value_name = "REFERENCE",
+                                  .help = "the model before it was quantized"};
+/// For commands that draw.
+inline const Flag kReportFlag = {.name = "--report",
+                                 .kind = ValueKind::path,
+                                 .value_name = "FILE",
+                                 .help = "also write a page with charts"};
 /// For commands that print figures.
 inline const Flag kJsonFlag = {.name = "--json", .help = "print one JSON object and nothing else"};
 

@@ -102,10 +102,7 @@ Status check(const Arguments& arguments) {
 
 std::vector<Flag> flags() {
   std::vector<Flag> list = with_engine_flags(
-      {{.name = "--against",
-        .kind = ValueKind::model,
-        .value_name = "REFERENCE",
-        .help = "the model before it was quantized"},
+      {kAgainstFlag,
        {.name = "--text",
         .kind = ValueKind::path,
         .value_name = "FILE",
@@ -129,20 +126,10 @@ std::vector<Flag> flags() {
         .value_name = "LINE",
         .help = "the line that stands before each document [titles of wiki articles]"},
        {.name = "--compare", .help = "take two files that --json wrote in place of models"},
-       {.name = "--report",
-        .kind = ValueKind::path,
-        .value_name = "FILE",
-        .help = "also write a page with charts"},
+       kReportFlag,
        kJsonFlag});
-  for (auto& flag : list) {
-    if (flag.name == "--kv-cache")
-      flag.help =
-          "how MODEL keeps keys and values; REFERENCE keeps f16, with --activations f32 f32";
-    if (flag.name != "--context") continue;
-    flag.help = "tokens of a window; its second half is scored";
-    flag.default_value = "512";
-    flag.minimum = kMinContextTokens;
-  }
+  describe_compared_cache(list);
+  describe_windows(list, "512");
   return list;
 }
 

@@ -24,12 +24,8 @@ constexpr std::size_t kPrintedSubgroups = 8;
 Result<TokenTable> collect(const Arguments& arguments, MeasureInputs& inputs) {
   Session& reference = *inputs.reference;
   const TokenClasses classes(reference.tokenizer());
-  CompareOptions options;
-  options.context_tokens = static_cast<std::size_t>(arguments.integer("--context"));
+  CompareOptions options = compare_options(arguments, inputs, classes);
   options.max_windows = static_cast<std::size_t>(arguments.integer("--windows"));
-  options.beginning = beginning_token(reference.tokenizer());
-  options.classes = &classes;
-  options.documents = inputs.documents;
   SessionSource model_source(inputs.models.front());
   SessionSource reference_source(reference);
   ResidualMeter meter(static_cast<std::size_t>(reference.model().hyperparameters().layers));
@@ -50,10 +46,8 @@ std::vector<ShownWindow> windows_to_show(const MeasureInputs& inputs,
   return shown;
 }
 
-void print_table(const Table& source, Console& console) {
-  TextTable table{.header = source.columns, .right = {}, .rows = source.rows};
-  for (std::size_t i = 0; i < source.columns.size(); ++i) table.right.push_back(i > 0);
-  console.out << "\n" << source.caption << "\n" << table.render(console.out_terminal, 2);
+void print_table(const Table& table, Console& console) {
+  console.out << "\n" << table.caption << "\n" << text_table(table).render(console.out_terminal, 2);
 }
 
 void print_story(const PredictionStory& story, Console& console) {
@@ -104,10 +98,7 @@ Status check(const Arguments& arguments) {
 
 std::vector<Flag> flags() {
   std::vector<Flag> list =
-      with_engine_flags({{.name = "--against",
-                          .kind = ValueKind::model,
-                          .value_name = "REFERENCE",
-                          .help = "the model before it was quantized"},
+      with_engine_flags({kAgainstFlag,
                          {.name = "--text",
                           .kind = ValueKind::path,
                           .value_name = "FILE",
@@ -126,17 +117,9 @@ std::vector<Flag> flags() {
                           .value_name = "N",
                           .help = "which windows are held out",
                           .default_value = "1"},
-                         {.name = "--report",
-                          .kind = ValueKind::path,
-                          .value_name = "FILE",
-                          .help = "also write a page with charts"},
+                         kReportFlag,
                          kJsonFlag});
-  for (Flag& flag : list) {
-    if (flag.name != "--context") continue;
-    flag.help = "tokens of a window; its second half is scored";
-    flag.default_value = "256";
-    flag.minimum = kMinContextTokens;
-  }
+  describe_windows(list, "256");
   return list;
 }
 

@@ -90,10 +90,9 @@ void print_scores(const ProbeStory& story, Console& console) {
   console.out << table.render(console.out_terminal, 2);
 }
 
-void print_table(const Table& source, Console& console) {
-  TextTable table{.header = source.columns, .right = {}, .rows = source.rows};
-  for (std::size_t i = 0; i < source.columns.size(); ++i) table.right.push_back(i > 0);
-  console.out << "\n  " << source.caption << "\n" << table.render(console.out_terminal, 2);
+void print_table(const Table& table, Console& console) {
+  console.out << "\n  " << table.caption << "\n"
+              << text_table(table).render(console.out_terminal, 2);
 }
 
 void print_story(const ProbeStory& story, Console& console) {
@@ -191,10 +190,7 @@ Status run(const Arguments& arguments, Console& console) {
 
 std::vector<Flag> flags() {
   std::vector<Flag> list = with_engine_flags(
-      {{.name = "--against",
-        .kind = ValueKind::model,
-        .value_name = "REFERENCE",
-        .help = "the model before it was quantized"},
+      {kAgainstFlag,
        {.name = "--list", .help = "show the probes and what they measure"},
        {.name = "--seed",
         .kind = ValueKind::integer,
@@ -210,16 +206,11 @@ std::vector<Flag> flags() {
         .kind = ValueKind::path,
         .value_name = "FILE",
         .help = "items for self_correction in place of made-up ones: a file of ARC"},
-       {.name = "--report",
-        .kind = ValueKind::path,
-        .value_name = "FILE",
-        .help = "also write a page with charts"},
+       kReportFlag,
        kJsonFlag});
-  for (Flag& flag : list) {
-    if (flag.name != "--context") continue;
-    flag.help = "tokens of context; no item of the probes here needs more than the default";
-    flag.default_value = "2048";
-  }
+  Flag& context = flag_named(list, "--context");
+  context.help = "tokens of context; no item of the probes here needs more than the default";
+  context.default_value = "2048";
   return list;
 }
 

@@ -284,11 +284,7 @@ std::vector<Flag> flags() {
         .value_name = "FILE",
         .help = "also write a page with charts and every flip"},
        kJsonFlag});
-  for (Flag& flag : list) {
-    if (flag.name == "--kv-cache")
-      flag.help =
-          "how MODEL keeps keys and values; REFERENCE keeps f16, with --activations f32 f32";
-  }
+  describe_compared_cache(list);
   return list;
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "base/resident_memory.h"
 #include "cli/startup_notes.h"
 #include "file/pull.h"
+#include "measure/compare.h"
 #include "report/number.h"
 
 namespace checkbit {
@@ -52,6 +54,24 @@ std::vector<Flag> with_engine_flags(std::vector<Flag> own) {
                    .default_value = "int8",
                    .choices = {"int8", "f32"}});
   return flags;
+}
+
+Flag& flag_named(std::vector<Flag>& flags, std::string_view name) {
+  const auto found = std::ranges::find(flags, name, &Flag::name);
+  CB_CHECK(found != flags.end());
+  return *found;
+}
+
+void describe_windows(std::vector<Flag>& flags, std::string_view default_tokens) {
+  Flag& context = flag_named(flags, "--context");
+  context.help = "tokens of a window; its second half is scored";
+  context.default_value = default_tokens;
+  context.minimum = kMinContextTokens;
+}
+
+void describe_compared_cache(std::vector<Flag>& flags) {
+  flag_named(flags, "--kv-cache").help =
+      "how MODEL keeps keys and values; REFERENCE keeps f16, with --activations f32 f32";
 }
 
 SessionOptions session_options(const Arguments& arguments, const Console& console) {

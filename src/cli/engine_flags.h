@@ -17,6 +17,12 @@ Flag cache_flag(std::string_view help);
 std::optional<CacheType> cache_type_of(const Arguments& arguments);
 /// `own`, followed by --context, --kv-cache, --no-repack, --lock-memory, --pin, --activations.
 std::vector<Flag> with_engine_flags(std::vector<Flag> own);
+/// One of `flags`, to be described anew. Precondition: it is there.
+Flag& flag_named(std::vector<Flag>& flags, std::string_view name);
+/// --context of a command that reads a text window by window.
+void describe_windows(std::vector<Flag>& flags, std::string_view default_tokens);
+/// --kv-cache of a command with a MODEL and a REFERENCE.
+void describe_compared_cache(std::vector<Flag>& flags);
 /// The session options of these flags and of --threads.
 SessionOptions session_options(const Arguments& arguments, const Console& console);
 /// Opens MODEL (a path or a pulled name) and notes what is slow or limited about the run.

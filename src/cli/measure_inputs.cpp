@@ -80,16 +80,21 @@ Result<MeasureInputs> open_measure_inputs(const Arguments& arguments, Console& c
   return inputs;
 }
 
-Result<ComparisonResult> run_measurement(const Arguments& arguments, MeasureInputs& inputs,
-                                         Console& console) {
-  const Tokenizer& tokenizer = inputs.models.front().tokenizer();
-  const TokenClasses classes(tokenizer);
+CompareOptions compare_options(const Arguments& arguments, const MeasureInputs& inputs,
+                               const TokenClasses& classes) {
   CompareOptions options;
   options.context_tokens = static_cast<std::size_t>(arguments.integer("--context"));
-  options.max_windows = most_windows(arguments);
-  options.beginning = beginning_token(tokenizer);
+  options.beginning = beginning_token(inputs.models.front().tokenizer());
   options.classes = &classes;
   options.documents = inputs.documents;
+  return options;
+}
+
+Result<ComparisonResult> run_measurement(const Arguments& arguments, MeasureInputs& inputs,
+                                         Console& console) {
+  const TokenClasses classes(inputs.models.front().tokenizer());
+  CompareOptions options = compare_options(arguments, inputs, classes);
+  options.max_windows = most_windows(arguments);
   options.order_seed = static_cast<std::uint64_t>(arguments.integer("--seed"));
   if (arguments.has("--until")) options.until = parse_share(arguments.text("--until"));
   const std::size_t in_text = inputs.tokens.size() / options.context_tokens;

@@ -1,4 +1,5 @@
-// What `checkbit measure` works on: the open models, the text and how to compare.
+// What `checkbit measure` and `checkbit predict` work on: the open models, the text and how to
+// compare.
 //
 // Errors: those of opening; invalid where two models split the text differently.
 // Threads: one.
@@ -23,6 +24,10 @@ struct MeasureInputs {
 };
 
 Result<MeasureInputs> open_measure_inputs(const Arguments& arguments, Console& console);
+
+/// Windows of --context tokens of the text as `inputs` has it. `classes` and `inputs` outlive it.
+CompareOptions compare_options(const Arguments& arguments, const MeasureInputs& inputs,
+                               const TokenClasses& classes);
 
 /// The windows that are read at most when nobody says how many.
 inline constexpr std::size_t kUsualWindows = 256;

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "report/html.h"
 #include "report/number.h"
 #include "report/text.h"
 
@@ -220,6 +221,14 @@ std::string TextTable::render(const Terminal& terminal, int indent) const {
   };
   std::string text = terminal.style(Style::dim, line_of(header));
   for (const auto& row : rows) text += line_of(row);
+  return text;
+}
+
+TextTable text_table(const Table& table) {
+  TextTable text{.header = table.columns,
+                 .right = std::vector<bool>(table.columns.size(), true),
+                 .rows = table.rows};
+  if (!text.right.empty()) text.right.front() = false;
   return text;
 }
 

@@ -13,6 +13,8 @@
 
 namespace checkbit {
 
+struct Table;
+
 enum class Style { plain, bold, dim, heading, good, warning, bad, accent };
 
 struct Terminal {
@@ -60,5 +62,7 @@ struct TextTable {
   std::vector<std::vector<std::string>> rows;
   std::string render(const Terminal& terminal, int indent) const;
 };
+/// A report's table without its caption: the first column names the row, the others are numbers.
+TextTable text_table(const Table& table);
 
 }  // namespace checkbit
