@@ -1,0 +1,119 @@
+// Checks and parity of a span in memory (block_code.h).
+
+#include <atomic>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "protect/block_code.h"
+
+namespace checkbit {
+namespace {
+
+constexpr std::size_t kWordBytes = sizeof(std::uint64_t);
+
+/// Writes what differs, a word of 8 bytes at a time, each in one store; the last few bytes one by
+/// one.
+void store_differences(std::span<std::uint8_t> target, const std::uint8_t* right) {
+  std::size_t at = 0;
+  for (; at + kWordBytes <= target.size(); at += kWordBytes) {
+    const auto word = load_unaligned<std::uint64_t>(right + at);
+    std::atomic_ref<std::uint64_t> place(*reinterpret_cast<std::uint64_t*>(target.data() + at));
+    if (place.load(std::memory_order_relaxed) != word) place.store(word, std::memory_order_relaxed);
+  }
+  for (; at < target.size(); ++at) {
+    std::atomic_ref<std::uint8_t> place(target[at]);
+    if (place.load(std::memory_order_relaxed) != right[at])
+      place.store(right[at], std::memory_order_relaxed);
+  }
+}
+
+}  // namespace
+
+Result<SpanCode> SpanCode::compute(std::span<const std::uint8_t> span, CodeShape shape,
+                                   ThreadPool* pool) {
+  CB_TRY_STATUS(check_shape(shape));
+  SpanCode code(span.size(), shape);
+  const CodeGeometry& geometry = code.geometry_;
+  code.checks_.resize(geometry.blocks());
+  code.parity_checks_.resize(geometry.parity_blocks());
+  CB_TRY(code.parity_,
+         AlignedBuffer::allocate(static_cast<std::size_t>(geometry.parity_bytes()), "parity"));
+  compute_code(geometry, code.code_, span, code.checks_, code.parity(), code.parity_checks_, pool);
+  return code;
+}
+
+std::uint64_t SpanCode::extra_bytes() const {
+  return parity_.size() + (checks_.size() + parity_checks_.size()) * sizeof(BlockCheck);
+}
+
+bool SpanCode::agrees(std::span<const std::uint8_t> span, std::uint64_t block) const {
+  const auto bytes =
+      span.subspan(static_cast<std::size_t>(block * kCodeBlockBytes), geometry_.block_bytes(block));
+  return block_crc(bytes) == checks_[block].crc;
+}
+
+bool SpanCode::parity_agrees(std::uint64_t parity_block) const {
+  return block_crc({parity_.data() + parity_block * kCodeBlockBytes, kCodeBlockBytes}) ==
+         parity_checks_[parity_block].crc;
+}
+
+std::vector<std::uint64_t> SpanCode::damaged(std::span<const std::uint8_t> span,
+                                             std::uint64_t begin, std::uint64_t end) const {
+  std::vector<std::uint64_t> found;
+  for (std::uint64_t block = begin; block < end; ++block) {
+    if (!agrees(span, block)) found.push_back(block);
+  }
+  return found;
+}
+
+std::vector<MendedBlock> SpanCode::mend_stripe(std::span<std::uint8_t> span, std::uint64_t stripe) {
+  CB_CHECK(span.size() == geometry_.span_bytes() && stripe < geometry_.stripes() &&
+           reinterpret_cast<std::uintptr_t>(span.data()) % kWordBytes == 0);
+  alignas(64) BlockBytes last{};
+  StripeView view;
+  const CodeShape& shape = geometry_.shape();
+  for (std::uint32_t position = 0; position < shape.data_blocks; ++position) {
+    const std::uint64_t block = geometry_.block_at(stripe, position);
+    const std::size_t bytes = geometry_.block_bytes(block);
+    if (bytes == 0) break;
+    view.data[position] = span.data() + block * kCodeBlockBytes;
+    view.data_checks[position] = checks_[block];
+    view.data_count = position + 1;
+    view.last_bytes = bytes;
+    if (bytes < kCodeBlockBytes) {
+      std::memcpy(last.data(), view.data[position], bytes);
+      view.data[position] = last.data();
+    }
+  }
+  for (std::uint32_t row = 0; row < shape.parity_blocks; ++row) {
+    const std::uint64_t block = geometry_.parity_at(stripe, row);
+    view.parity[row] = parity_.data() + block * kCodeBlockBytes;
+    view.parity_checks[row] = parity_checks_[block];
+  }
+  auto mended = checkbit::mend_stripe(code_, view);
+  for (const MendedBlock& one : mended) {
+    if (one.mend == Mend::impossible) continue;
+    const bool is_data = one.position < shape.data_blocks;
+    const std::uint64_t block = is_data
+                                    ? geometry_.block_at(stripe, one.position)
+                                    : geometry_.parity_at(stripe, one.position - shape.data_blocks);
+    (is_data ? checks_ : parity_checks_)[block] = one.check;
+    if (one.bytes == nullptr) continue;
+    const auto whole = is_data ? span : parity();
+    const std::size_t bytes = is_data ? geometry_.block_bytes(block) : kCodeBlockBytes;
+    store_differences(whole.subspan(static_cast<std::size_t>(block * kCodeBlockBytes), bytes),
+                      one.bytes->data());
+  }
+  return mended;
+}
+
+Mend SpanCode::mend(std::span<std::uint8_t> span, std::uint64_t block) {
+  CB_CHECK(block < geometry_.blocks());
+  const std::uint32_t position = geometry_.position_of(block);
+  for (const MendedBlock& one : mend_stripe(span, geometry_.stripe_of(block))) {
+    if (one.position == position) return one.mend;
+  }
+  return Mend::intact;
+}
+
+}  // namespace checkbit
