@@ -53,10 +53,12 @@ std::uint64_t split_bytes(const Hyperparameters& h, std::int64_t positions, int 
 }  // namespace
 
 Result<Executor> Executor::create(const Model& model, const Kernels& kernels, ThreadPool& pool,
-                                  std::int64_t max_batch, std::int64_t max_logits) {
+                                  std::int64_t max_batch, std::int64_t max_logits,
+                                  GuardLevel guard) {
   CB_CHECK(max_batch >= 1 && max_logits >= 1 && max_logits <= max_batch);
   const FloatEnvironment environment;
   Executor executor(model, kernels, pool);
+  executor.guard_ = guard;
   executor.max_batch_ = max_batch;
   executor.max_logits_ = max_logits;
   CB_TRY_STATUS(executor.allocate());

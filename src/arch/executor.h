@@ -15,6 +15,7 @@
 #include <span>
 #include <vector>
 
+#include "arch/guard_level.h"
 #include "arch/kv_cache.h"
 #include "arch/model.h"
 #include "arch/rope.h"
@@ -68,12 +69,17 @@ class Executor {
   /// `max_batch` tokens at most per call, `max_logits` of them with logits; buffers are allocated
   /// here.
   static Result<Executor> create(const Model& model, const Kernels& kernels, ThreadPool& pool,
-                                 std::int64_t max_batch, std::int64_t max_logits);
+                                 std::int64_t max_batch, std::int64_t max_logits,
+                                 GuardLevel guard = GuardLevel::off);
 
   /// On success every sequence has grown by its tokens. On error nothing has changed.
   Result<LogitsView> evaluate(std::span<const BatchToken> batch);
 
   void add_observer(StepObserver* observer) { observers_.push_back(observer); }
+  GuardLevel guard() const { return guard_; }
+  const GuardCounters& guard_counters() const { return guard_counters_; }
+  /// What to call when a checked product stays wrong; none is set at first.
+  void set_weight_repair(WeightRepair repair) { weight_repair_ = std::move(repair); }
   void clear_observers() { observers_.clear(); }
   std::int64_t max_batch() const { return max_batch_; }
   std::int64_t max_logits() const { return max_logits_; }
@@ -152,6 +158,9 @@ class Executor {
   const Model* model_;
   const Kernels* kernels_;
   ThreadPool* pool_;
+  GuardLevel guard_ = GuardLevel::off;
+  GuardCounters guard_counters_;
+  WeightRepair weight_repair_;
   std::int64_t max_batch_ = 0;
   std::int64_t max_logits_ = 0;
   std::int64_t n_tokens_ = 0;  ///< rows in use by the step that runs

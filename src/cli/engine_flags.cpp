@@ -28,6 +28,22 @@ std::optional<CacheType> cache_type_of(const Arguments& arguments) {
   return std::nullopt;
 }
 
+namespace {
+
+Flag guard_flag() {
+  Flag flag{.name = "--guard",
+            .kind = ValueKind::choice,
+            .value_name = "LEVEL",
+            .help =
+                "find flipped bits: verify seal and weights, check every product exactly, full: "
+                "compute products twice as well",
+            .default_value = to_string(GuardLevel::off)};
+  for (const GuardLevelName& entry : kGuardLevels) flag.choices.push_back(entry.name);
+  return flag;
+}
+
+}  // namespace
+
 std::vector<Flag> with_engine_flags(std::vector<Flag> own) {
   std::vector<Flag> flags = std::move(own);
   flags.push_back({.name = "--context",
@@ -53,6 +69,7 @@ std::vector<Flag> with_engine_flags(std::vector<Flag> own) {
                    .help = "what matrix products take as input",
                    .default_value = "int8",
                    .choices = {"int8", "f32"}});
+  flags.push_back(guard_flag());
   return flags;
 }
 
@@ -84,6 +101,7 @@ SessionOptions session_options(const Arguments& arguments, const Console& consol
       arguments.text("--activations") == "f32" ? ActivationMode::f32 : ActivationMode::int8;
   options.cache_type = cache_type_of(arguments);
   options.lock_memory = arguments.has("--lock-memory");
+  options.guard = guard_level(arguments.text("--guard")).value_or(GuardLevel::off);
   if (arguments.has("--pin"))
     options.pinning = arguments.text("--pin") == "cores" ? Pinning::cores : Pinning::off;
   return options;

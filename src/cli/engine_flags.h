@@ -15,7 +15,7 @@ namespace checkbit {
 Flag cache_flag(std::string_view help);
 /// What --kv-cache asks for; none when it is absent.
 std::optional<CacheType> cache_type_of(const Arguments& arguments);
-/// `own`, followed by --context, --kv-cache, --no-repack, --lock-memory, --pin, --activations.
+/// `own`, followed by --context, --kv-cache, --no-repack, --lock-memory, --pin, --activations, --guard.
 std::vector<Flag> with_engine_flags(std::vector<Flag> own);
 /// One of `flags`, to be described anew. Precondition: it is there.
 Flag& flag_named(std::vector<Flag>& flags, std::string_view name);

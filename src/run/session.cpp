@@ -108,8 +108,9 @@ Result<Session> Session::open(const std::string& path, const SessionOptions& opt
   CB_TRY(impl->cache, KvCache::create(h, context, options.cache_type.value_or(usual)));
   const std::int64_t batch =
       std::clamp<std::int64_t>(options.batch_tokens, 1, std::max<std::int64_t>(context, 1));
-  CB_TRY(impl->executor, Executor::create(*impl->model, kernels_for(impl->isa), *impl->pool, batch,
-                                          std::clamp<std::int64_t>(options.max_logits, 1, batch)));
+  CB_TRY(impl->executor,
+         Executor::create(*impl->model, kernels_for(impl->isa), *impl->pool, batch,
+                          std::clamp<std::int64_t>(options.max_logits, 1, batch), options.guard));
   return Session(std::move(impl));
 }
 

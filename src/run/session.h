@@ -33,8 +33,9 @@ struct SessionOptions {
   bool repack = true;
   ActivationMode activations = ActivationMode::int8;
   std::optional<CacheType> cache_type;  ///< none: f16, with float activations f32
-  std::int64_t batch_tokens = 256;      ///< prompt tokens per pass over the weights
-  std::int64_t max_logits = 32;         ///< rows of logits held at once
+  GuardLevel guard = GuardLevel::off;
+  std::int64_t batch_tokens = 256;  ///< prompt tokens per pass over the weights
+  std::int64_t max_logits = 32;     ///< rows of logits held at once
 };
 
 inline constexpr std::int64_t kDefaultContext = 4096;
