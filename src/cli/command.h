@@ -49,7 +49,7 @@ struct Example {
 };
 
 struct Command {
-  std::string_view name;
+  std::string_view name;         ///< "inspect"; of a sub-command "guard verify"
   std::string_view group;        ///< heading in `checkbit --help`; "" hides it there
   std::string_view summary;      ///< one line
   std::string_view description;  ///< paragraphs, separated by empty lines
@@ -60,10 +60,14 @@ struct Command {
   Status (*run)(const Arguments& arguments, Console& console) = nullptr;
 };
 
-/// In the order of commands.def.
+/// In the order of commands.def, sub-commands behind their command.
 const std::vector<const Command*>& all_commands();
 /// Null when unknown.
 const Command* find_command(std::string_view name);
+/// "verify" for "guard verify", else the name.
+std::string_view last_word(std::string_view name);
+/// Those whose name begins with this command's name and a space.
+std::vector<const Command*> sub_commands(std::string_view name);
 /// Accepted by every command, before or after its name.
 const std::vector<Flag>& common_flags();
 

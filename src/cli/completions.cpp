@@ -15,11 +15,11 @@ void for_each_flag(const Command& command, Visit visit) {
   for (const auto& flag : common_flags()) visit(flag);
 }
 
-std::string command_names(std::string_view separator) {
+/// Without sub-commands.
+std::string command_names() {
   std::string names;
   for (const Command* command : all_commands()) {
-    if (!names.empty()) names += separator;
-    names += command->name;
+    if (last_word(command->name) == command->name) names += fmt::format(" {}", command->name);
   }
   return names;
 }
@@ -47,8 +47,8 @@ std::string bash_flag_values(const Command& command) {
   for_each_flag(command, [&](const Flag& flag) {
     if (flag.kind == ValueKind::none) return;
     const std::string offer = bash_offer(flag);
-    std::string pattern = fmt::format("{}:{}", command.name, flag.name);
-    if (flag.short_name != 0) pattern += fmt::format("|{}:-{}", command.name, flag.short_name);
+    std::string pattern = fmt::format("'{}:{}'", command.name, flag.name);
+    if (flag.short_name != 0) pattern += fmt::format("|'{}:-{}'", command.name, flag.short_name);
     cases += fmt::format("    {}) {}return ;;\n", pattern, offer.empty() ? "" : offer + "; ");
   });
   return cases;
@@ -63,7 +63,7 @@ std::string bash_command_case(const Command& command) {
       offers += " " + offer + ";";
   }
   return fmt::format(
-      "    {})\n      if [[ $cur == -* ]]; then _checkbit_words '{}'; else{} :; fi ;;\n",
+      "    '{}')\n      if [[ $cur == -* ]]; then _checkbit_words '{}'; else{} :; fi ;;\n",
       command.name, flags, offers);
 }
 
@@ -119,7 +119,7 @@ std::string zsh_command_case(const Command& command) {
     specifications += fmt::format(" \\\n        '{}:{}:{}'", place, zsh_text(positional.name),
                                   zsh_action(positional));
   }
-  return fmt::format("      {})\n        _arguments -s{} ;;\n", command.name, specifications);
+  return fmt::format("      '{}')\n        _arguments -s{} ;;\n", command.name, specifications);
 }
 
 }  // namespace
@@ -135,15 +135,18 @@ std::string bash_completions() {
       "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command='' i\n"
       "  COMPREPLY=()\n"
       "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
-      "    case ${COMP_WORDS[i]} in\n";
-  text += fmt::format("      {}) command=${{COMP_WORDS[i]}}; break ;;\n", command_names("|"));
+      "    case ${command:+$command }${COMP_WORDS[i]} in\n";
+  std::string patterns;
+  for (const Command* command : all_commands())
+    patterns += fmt::format("{}'{}'", patterns.empty() ? "" : "|", command->name);
+  text += fmt::format("      {}) command+=${{command:+ }}${{COMP_WORDS[i]}} ;;\n", patterns);
   text += "    esac\n  done\n  case $command:$prev in\n";
   for (const Command* command : all_commands()) text += bash_flag_values(*command);
   text += "  esac\n  case $command in\n";
   for (const Command* command : all_commands()) text += bash_command_case(*command);
   std::string common;
   for (const auto& flag : common_flags()) common += fmt::format(" {}", flag.name);
-  text += fmt::format("    *) _checkbit_words '{}{}' ;;\n", command_names(" "), common);
+  text += fmt::format("    *) _checkbit_words '{}{}' ;;\n", command_names(), common);
   return text + "  esac\n}\ncomplete -o filenames -F _checkbit checkbit\n";
 }
 
@@ -163,7 +166,8 @@ std::string zsh_completions() {
       "  local -a commands\n"
       "  commands=(\n";
   for (const Command* command : all_commands()) {
-    text += fmt::format("    '{}:{}'\n", command->name, zsh_text(command->summary));
+    if (last_word(command->name) == command->name)
+      text += fmt::format("    '{}:{}'\n", command->name, zsh_text(command->summary));
   }
   text += "  )\n  _arguments -C";
   for (const auto& flag : common_flags()) {
@@ -175,8 +179,15 @@ std::string zsh_completions() {
       " \\\n    '1:command:->command' '*::argument:->argument'\n"
       "  case $state in\n"
       "    command) _describe command commands ;;\n"
-      "    argument)\n"
-      "      case $words[1] in\n";
+      "    argument)\n";
+  for (const Command* command : all_commands()) {
+    if (sub_commands(command->name).empty()) continue;
+    text += fmt::format(
+        "      if [[ $words[1] == {0} ]] && (( CURRENT > 2 )); then\n"
+        "        words=(\"{0} $words[2]\" \"${{(@)words[3,-1]}}\"); (( CURRENT-- ))\n      fi\n",
+        command->name);
+  }
+  text += "      case $words[1] in\n";
   for (const Command* command : all_commands()) text += zsh_command_case(*command);
   return text +
          "      esac ;;\n  esac\n}\n"

@@ -147,7 +147,9 @@ std::string overview_help(const Terminal& terminal) {
       "{}: a language model in few bits, and what it cost\n\n  checkbit COMMAND [arguments]\n",
       terminal.style(Style::bold, "checkbit"));
   std::size_t column = 0;
-  for (const Command* command : all_commands()) column = std::max(column, command->name.size());
+  for (const Command* command : all_commands()) {
+    if (!command->group.empty()) column = std::max(column, command->name.size());
+  }
   for (const std::string_view group : groups()) {
     text += heading(group, terminal);
     for (const Command* command : all_commands()) {
@@ -170,7 +172,12 @@ std::string overview_help(const Terminal& terminal) {
 std::string command_help(const Command& command, const Terminal& terminal) {
   std::string text = fmt::format("{}\n\n{}", terminal.style(Style::bold, synopsis(command)),
                                  wrap(command.description, terminal.width, 0));
-  if (!command.positionals.empty()) {
+  if (const auto subs = sub_commands(command.name); !subs.empty()) {
+    std::vector<Flag> rows;
+    for (const Command* sub : subs)
+      rows.push_back({.name = last_word(sub->name), .help = sub->summary});
+    text += heading("Commands", terminal) + flag_rows(rows, terminal);
+  } else if (!command.positionals.empty()) {
     text += heading("Arguments", terminal) + flag_rows(command.positionals, terminal);
   }
   if (!command.flags.empty())

@@ -33,9 +33,9 @@ int usage_error(Console& console, const Error& error, const Command* command) {
   return kExitUsage;
 }
 
-/// Where the command's name stands: after the common flags. words.size() when there is none.
-std::size_t find_command_word(const std::vector<std::string>& words) {
-  std::size_t i = 0;
+/// Where the command's name stands, or from `i` on its sub-command's: after the common flags.
+/// words.size() when there is none.
+std::size_t find_command_word(const std::vector<std::string>& words, std::size_t i = 0) {
   while (i < words.size() && words[i].starts_with("-")) i += words[i] == "--threads" ? 2 : 1;
   return std::min(i, words.size());
 }
@@ -111,12 +111,18 @@ int dispatch(const std::vector<std::string>& words, Console& console) {
   }
   const Command* command = find_command(words[at]);
   if (command == nullptr) return usage_error(console, unknown_command(words[at]), nullptr);
+  std::vector<std::string> rest = words;
+  rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(at));
+  if (const std::size_t next = find_command_word(rest, at); next < rest.size()) {
+    if (const Command* sub = find_command(fmt::format("{} {}", command->name, rest[next]))) {
+      command = sub;
+      rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(next));
+    }
+  }
   if (help) {
     console.out << command_help(*command, console.out_terminal);
     return kExitDone;
   }
-  std::vector<std::string> rest(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(at));
-  rest.insert(rest.end(), words.begin() + static_cast<std::ptrdiff_t>(at) + 1, words.end());
   const Result<Arguments> arguments = parse_arguments(*command, rest);
   if (!arguments.ok()) return usage_error(console, arguments.error(), command);
   if (command->check != nullptr) {
