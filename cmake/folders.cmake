@@ -6,12 +6,11 @@ set(CHECKBIT_LAYERS
 
 set(CHECKBIT_DEPENDS_base PkgConfig::XXHASH)
 set(CHECKBIT_DEPENDS_report nlohmann_json::nlohmann_json)
-set(CHECKBIT_DEPENDS_file CURL::libcurl OpenSSL::Crypto PkgConfig::ZIP ZLIB::ZLIB nlohmann_json::nlohmann_json)
+set(CHECKBIT_DEPENDS_file PkgConfig::SQLITE CURL::libcurl OpenSSL::Crypto PkgConfig::ZIP ZLIB::ZLIB nlohmann_json::nlohmann_json)
 set(CHECKBIT_DEPENDS_protect PkgConfig::ISAL)
 set(CHECKBIT_DEPENDS_run PkgConfig::PCRE2 nlohmann_json::nlohmann_json)
 set(CHECKBIT_DEPENDS_sandbox PkgConfig::SECCOMP PkgConfig::SQLITE)
 set(CHECKBIT_DEPENDS_score Eigen3::Eigen)
-set(CHECKBIT_DEPENDS_measure PkgConfig::SQLITE)
 set(CHECKBIT_DEPENDS_cli CLI11::CLI11 PkgConfig::EDIT)
 
 if(CHECKBIT_TESTS)

@@ -14,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/comparison_facts.h"
 #include "cli/engine_flags.h"
+#include "cli/flag_values.h"
 #include "cli/read_input.h"
 #include "cli/sweep_candidates.h"
 #include "cli/sweep_output.h"
@@ -26,35 +27,6 @@ namespace checkbit {
 namespace {
 
 constexpr std::size_t kMaxBlocks = 16;
-
-/// "90s", "30m", "1h30m" in seconds; none when it is not such a thing.
-std::optional<double> parse_duration(std::string_view text) {
-  double seconds = 0;
-  while (!text.empty()) {
-    double value = 0;
-    const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (code != std::errc() || !(value >= 0) || end == text.data() + text.size())
-      return std::nullopt;
-    const double unit = *end == 's' ? 1 : *end == 'm' ? 60 : *end == 'h' ? 3600 : 0;
-    if (unit == 0) return std::nullopt;
-    seconds += value * unit;
-    text.remove_prefix(static_cast<std::size_t>(end - text.data()) + 1);
-  }
-  return seconds > 0 ? std::optional(seconds) : std::nullopt;
-}
-
-std::vector<std::string> split_at_commas(const std::vector<std::string>& values) {
-  std::vector<std::string> parts;
-  for (const std::string& value : values) {
-    std::size_t at = 0;
-    while (at <= value.size()) {
-      const std::size_t end = std::min(value.find(',', at), value.size());
-      if (end > at) parts.push_back(value.substr(at, end - at));
-      at = end + 1;
-    }
-  }
-  return parts;
-}
 
 Result<std::vector<int>> parse_blocks(const std::vector<std::string>& words) {
   std::vector<int> blocks;
@@ -227,10 +199,7 @@ Status run(const Arguments& arguments, Console& console) {
 Status check(const Arguments& arguments) {
   if (arguments.has("MODEL") && !arguments.has("--texts"))
     return fail(ErrorKind::invalid, "sweep: --texts FILE is missing");
-  if (arguments.has("--budget") && !parse_duration(arguments.text("--budget"))) {
-    return fail(ErrorKind::invalid, "sweep: --budget {}: write a time such as 90s, 30m or 1h30m",
-                arguments.text("--budget"));
-  }
+  if (arguments.has("--budget")) CB_TRY_STATUS(check_duration("sweep", arguments.text("--budget")));
   if (arguments.has("--json") && arguments.has("--markdown"))
     return fail(ErrorKind::invalid, "sweep: give one of --json and --markdown");
   return {};

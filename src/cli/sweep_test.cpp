@@ -103,7 +103,7 @@ TEST_F(SweepCommand, SaysWhatIsWrong) {
   expect_error(sweep({"--budget", "soon"}), "30m");
   expect_error(run_in_process({"sweep", kModel, "--store", path("s.sqlite")}),
                "--texts FILE is missing");
-  expect_error(run_in_process({"sweep", "--store", path("text.txt")}), "not a store of sweeps");
+  expect_error(run_in_process({"sweep", "--store", path("text.txt")}), "not a store of results");
 }
 
 }  // namespace

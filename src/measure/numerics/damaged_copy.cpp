@@ -4,13 +4,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <utility>
 
 #include "base/progress.h"
-#include "base/random.h"
+#include "protect/bit_draw.h"
 
 namespace checkbit {
 namespace {
@@ -92,18 +91,9 @@ Status DamagedCopy::toggle(std::uint64_t bit) {
 
 Result<std::uint64_t> DamagedCopy::flip(double rate, std::uint64_t seed, std::uint64_t trial) {
   CB_CHECK(flipped_.empty() && rate > 0 && rate < 1);
-  // Gaps between flipped bits are geometric.
   Random random(seed, trial);
-  const double scale = 1 / std::log1p(-rate);
-  std::uint64_t bit = 0;
-  while (true) {
-    const double gap = std::floor(std::log(1 - random.uniform()) * scale);
-    if (gap >= static_cast<double>(data_bits_ - bit)) break;
-    bit += static_cast<std::uint64_t>(gap);
-    flipped_.push_back(bit);
-    CB_TRY_STATUS(toggle(bit));
-    if (++bit == data_bits_) break;
-  }
+  flipped_ = draw_bits(rate, data_bits_, random);
+  for (const std::uint64_t bit : flipped_) CB_TRY_STATUS(toggle(bit));
   return flipped_.size();
 }
 

@@ -61,27 +61,8 @@ SweepCandidate candidate_of(const Statement& row) {
 
 Result<SweepStore> SweepStore::open(const std::string& path) {
   CB_TRY(Database database, Database::open(path));
-  SweepStore store(std::move(database));
-  CB_TRY_STATUS(store.prepare_tables());
-  return store;
-}
-
-Status SweepStore::prepare_tables() {
-  CB_TRY(Transaction transaction, Transaction::begin(database_));
-  std::int64_t version = 0;
-  {
-    CB_TRY(Statement statement, database_.prepare("PRAGMA user_version"));
-    CB_TRY(const bool row, statement.step());
-    if (row) version = statement.integer(0);
-  }
-  if (version > kVersion) {
-    return fail(ErrorKind::unsupported,
-                "{}: a store of a later Checkbit (version {}, this one knows {})", database_.path(),
-                version, kVersion);
-  }
-  CB_TRY_STATUS(database_.run(kTables));
-  CB_TRY_STATUS(database_.run(fmt::format("PRAGMA user_version = {}", kVersion)));
-  return transaction.commit();
+  CB_TRY_STATUS(database.prepare_tables(kTables, kVersion));
+  return SweepStore(std::move(database));
 }
 
 Result<bool> SweepStore::is_finished(const SweepSubject& subject, const SweepCandidate& candidate,

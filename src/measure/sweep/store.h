@@ -15,8 +15,8 @@
 #include <string>
 #include <vector>
 
+#include "file/database.h"
 #include "measure/sweep/candidate.h"
-#include "measure/sweep/database.h"
 
 namespace checkbit {
 
@@ -122,7 +122,6 @@ class SweepStore {
 
  private:
   explicit SweepStore(Database database) : database_(std::move(database)) {}
-  Status prepare_tables();
   Status add_candidate(const SweepSubject& subject, const SweepCandidate& candidate,
                        const PieceResult& result);
   Status add_windows(const SweepSubject& subject, const SweepCandidate& candidate,

@@ -1,4 +1,4 @@
-#include "measure/sweep/database.h"
+#include "file/database.h"
 
 #include <sqlite3.h>
 
@@ -16,7 +16,7 @@ Error failure(sqlite3* handle, const std::string& path, int code) {
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
       return fail(ErrorKind::corrupt,
-                  "{}: not a store of sweeps, or a damaged one: move it away to start anew", path);
+                  "{}: not a store of results, or a damaged one: move it away to start anew", path);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return fail(ErrorKind::budget, "{}: another program has held the store for {} seconds", path,
@@ -99,6 +99,24 @@ Status Database::run(const std::string& sql) {
   const int code = sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr);
   if (code != SQLITE_OK) return failure(handle_.get(), path_, code);
   return {};
+}
+
+Status Database::prepare_tables(const std::string& tables, std::int64_t version) {
+  CB_TRY(Transaction transaction, Transaction::begin(*this));
+  std::int64_t found = 0;
+  {
+    CB_TRY(Statement statement, prepare("PRAGMA user_version"));
+    CB_TRY(const bool row, statement.step());
+    if (row) found = statement.integer(0);
+  }
+  if (found > version) {
+    return fail(ErrorKind::unsupported,
+                "{}: a store of a later Checkbit (version {}, this one knows {})", path_, found,
+                version);
+  }
+  CB_TRY_STATUS(run(tables));
+  CB_TRY_STATUS(run(fmt::format("PRAGMA user_version = {}", version)));
+  return transaction.commit();
 }
 
 std::int64_t Database::last_row_id() const { return sqlite3_last_insert_rowid(handle_.get()); }

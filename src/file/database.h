@@ -56,6 +56,9 @@ class Database {
   Result<Statement> prepare(std::string_view sql);
   /// One or several statements without parameters and rows.
   Status run(const std::string& sql);
+  /// Makes what is missing of `tables` (CREATE TABLE IF NOT EXISTS ...) and notes the version.
+  /// Errors: unsupported for a file of a later version.
+  Status prepare_tables(const std::string& tables, std::int64_t version);
   std::int64_t last_row_id() const;
   const std::string& path() const { return path_; }
 
