@@ -84,4 +84,20 @@ struct Line {
 std::string svg_lines(const std::vector<Line>& lines, const std::string& first_label,
                       const std::string& last_label, bool from_zero = false);
 
+/// Curves over a logarithmic axis, the upper one logarithmic too, with error bars and a legend.
+/// Points at or below 0 are drawn at the bottom. Precondition: at least one point.
+struct CurvePoint {
+  double x = 0;  ///< above 0
+  double y = 0;
+  std::optional<double> low;  ///< of y; both or neither
+  std::optional<double> high;
+};
+struct Curve {
+  std::string label;
+  std::string text;  ///< in the legend, behind the name; may be empty
+  std::vector<CurvePoint> points;
+};
+std::string svg_curves(const std::vector<Curve>& curves, const std::string& x_name,
+                       const std::string& y_name);
+
 }  // namespace checkbit

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Prints every bar of the guard, found and goal: `make bench-guard`; GUARD=--short for a minute of each.
+
+Needs build/release/checkbit, the pulled models, and for the cost of checks build/release/guard_bench.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.join(REPOSITORY, "build", "release")
+PROMPT = "Write a long story about a lighthouse keeper who counts waves."
+SECONDS_TO_LOAD = 4
+MOST_TOKENS = 1500  # of one answer while false alarms are looked for
+
+
+class Missing(Exception):
+    """A figure that this build cannot give, with the reason."""
+
+
+def checkbit(*words):
+    """Records by name (and the whole object) of a command with --json."""
+    done = subprocess.run([os.path.join(BUILD, "checkbit"), *words, "--json", "--quiet"], capture_output=True, check=False)
+    if not done.stdout:
+        raise Missing(done.stderr.decode().strip().split("\n")[-1] or f"{words[0]} printed nothing")
+    content = json.loads(done.stdout)
+    return {(record.get("subject", ""), record["name"]): record["value"] for record in content["records"]}, content
+
+
+def value(records, name):
+    """Of the record of this name, whatever its subject."""
+    found = [value for (_, record), value in records.items() if record == name]
+    if not found:
+        raise Missing(f"no record {name}")
+    return found[0]
+
+
+def silent_faults(arguments):
+    """Single and double faults on products and on blocks of the file."""
+    trials = str(arguments.trials)
+    records, content = checkbit("guard", "faults", arguments.model, "--trials", trials)
+    for what in ("products", "blocks"):
+        counts = {
+            end: sum(content[what][faults][end] for faults in ("one", "two"))
+            for end in ("corrected", "detected", "benign", "silent")
+        }
+        words = ", ".join(f"{count:,} {end}" for end, count in counts.items())
+        yield f"faults on {what}: {words}", "0 silent", counts["silent"] == 0
+    yield f"{records[('products', 'checks_executed')]:,.0f} checks of products", "", None
+
+
+def false_alarms(arguments):
+    """Generation with everything checked, for a time."""
+    started, tokens, checks, alarms = time.monotonic(), 0, 0, 0
+    while time.monotonic() - started < arguments.seconds:
+        records, _ = checkbit(
+            "run", arguments.model, "-p", PROMPT, "-n", str(MOST_TOKENS), "--seed", str(tokens), "--guard", "full"
+        )
+        tokens += value(records, "generated_tokens")
+        checks += value(records, "guard_checks")
+        alarms += value(records, "guard_alarms")
+    minutes = (time.monotonic() - started) / 60
+    words = f"{alarms:,.0f} alarms in {minutes:.1f} minutes of generation ({tokens:,.0f} tokens, {checks:,.0f} checks)"
+    yield words, "0 in an hour", alarms == 0
+
+
+def cost_of_check(arguments):
+    """As guard_bench prints it."""
+    program = os.path.join(BUILD, "guard_bench")
+    if not os.path.exists(program):
+        raise Missing("build/release/guard_bench is not built")
+    done = subprocess.run([program, *arguments.models], capture_output=True, check=False)
+    for line in done.stdout.decode().splitlines():
+        yield line, "", None
+    yield "cost of check", "generation 3 %, prompts 4 % or 10 %, as above", done.returncode == 0
+
+
+def cost_of_scrubbing(arguments):
+    """Share of a processor while text is generated."""
+    records, _ = checkbit("run", arguments.model, "-p", PROMPT, "-n", "256", "--guard", "verify")
+    share = value(records, "guard_scrub_share")
+    yield f"scrubbing took {share:.2%} of a processor", "under 1 %", share < 0.01
+
+
+def seal(arguments):
+    """Share, and speed of sealing and verifying beside reading, of the largest model."""
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        path = os.path.join(folder, "model.gguf")
+        shutil.copy(arguments.largest, path)
+        records, _ = checkbit("guard", "seal", path, "--bandwidth")
+        share = value(records, "seal_share")
+        yield f"seal takes {share:.2%} of the file at 64+2", "at most 3.4 %", share <= 0.034
+        yield reading("seal", records)
+        records, _ = checkbit("guard", "verify", path, "--bandwidth")
+        yield reading("verify", records)
+
+
+def reading(verb, records):
+    """The bar of a command that reads the whole file."""
+    share = value(records, "file_read_bandwidth_share")
+    return f"{verb}: {share:.0%} of the measured read bandwidth of the file", "at least 70 %", share >= 0.7
+
+
+def repair(arguments):
+    """The slowest in a hundred repairs, of bits that another process flips in a running model."""
+    words = [os.path.join(BUILD, "checkbit"), "run", arguments.model, "-p", PROMPT, "-n", "600", "--json", "--quiet"]
+    with subprocess.Popen([*words, "--guard", "verify"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        time.sleep(SECONDS_TO_LOAD)
+        flip = [os.path.join(BUILD, "checkbit"), "guard", "flip", str(running.pid), "--flips", "200"]
+        flipped = subprocess.run(flip, capture_output=True, check=False)
+        content = running.communicate()[0]
+    if flipped.returncode != 0 or not content:
+        raise Missing(flipped.stderr.decode().strip() or "the run printed nothing")
+    records = {("", record["name"]): record["value"] for record in json.loads(content)["records"]}
+    seconds = value(records, "guard_repair_p99_seconds")
+    bits = value(records, "guard_repaired_bits")
+    yield f"{bits:.0f} of 200 flipped bits mended; one block: p99 {1e6 * seconds:.0f} us", "under 1 ms", seconds < 1e-3
+
+
+PARTS = (silent_faults, false_alarms, cost_of_check, cost_of_scrubbing, seal, repair)
+
+
+def pulled(name):
+    """The file of a pulled model."""
+    home = os.environ.get("CHECKBIT_HOME") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "checkbit"
+    )
+    return os.path.join(home, "models", name + ".gguf")
+
+
+def main():
+    """One part after the other; the exit status says whether a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--short", action="store_true", help="10^5 faults, a minute of generation")
+    parser.add_argument("--seconds", type=float, help="of generation while false alarms are looked for")
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--models", nargs="*", default=["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"])
+    parser.add_argument("--largest", default=pulled("qwen2.5-coder-1.5b"))
+    parser.add_argument("--folder", default=os.path.join(REPOSITORY, "out"), help="where the largest model is copied")
+    parser.add_argument("--parts", nargs="*", help="only these: " + ", ".join(part.__name__ for part in PARTS))
+    arguments = parser.parse_args()
+    arguments.trials = 100_000 if arguments.short else 1_000_000
+    arguments.seconds = arguments.seconds or (60 if arguments.short else 3600)
+    os.makedirs(arguments.folder, exist_ok=True)
+    missed = 0
+    for part in PARTS:
+        if arguments.parts and part.__name__ not in arguments.parts:
+            continue
+        try:
+            for words, goal, holds in part(arguments):
+                verdict = "" if holds is None else "  holds" if holds else "  MISSED"
+                missed += holds is False
+                print(f"{words}{f'  (goal: {goal})' if goal else ''}{verdict}", flush=True)
+        except Missing as reason:
+            missed += 1
+            print(f"{part.__name__}: not measured: {reason}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
