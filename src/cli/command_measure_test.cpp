@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -52,8 +53,8 @@ class Measure : public ::testing::Test {
     EXPECT_EQ(done.status, kExitDone) << done.err;
     return name;
   }
-  /// The tiny model with a last norm whose products overflow.
-  std::string with_overflow() const {
+  /// The tiny model with another last norm.
+  std::string burnt(float value) const {
     std::string bytes = read_file(kTiny);
     const auto file = ModelFile::open(kTiny);
     const ModelTensor* norm = file->find("output_norm.weight");
@@ -62,11 +63,12 @@ class Measure : public ::testing::Test {
                                    norm->bytes.size());
     const std::size_t at = bytes.find(content);
     EXPECT_NE(at, std::string::npos);
-    // Finite, as loading asks, and more than the products can take.
-    const std::vector<float> huge(content.size() / sizeof(float), 3e38F);
-    bytes.replace(at, content.size(), reinterpret_cast<const char*>(huge.data()), content.size());
+    const std::vector<float> values(content.size() / sizeof(float), value);
+    bytes.replace(at, content.size(), reinterpret_cast<const char*>(values.data()), content.size());
     return write("burnt.gguf", bytes);
   }
+  /// Finite, as loading asks, and more than the products can take.
+  std::string with_overflow() const { return burnt(3e38F); }
   std::filesystem::path folder_;
   std::string text_;
 };
@@ -118,8 +120,8 @@ TEST_F(Measure, ABrokenModelIsNamedAndTheOtherMeasured) {
   const std::string good = quantized("Q8_0");
   const CliResult alone =
       run_in_process({"measure", good, "--against", kTiny, "--text", text_, "-c", "64", "--json"});
-  const CliResult both = run_in_process(
-      {"measure", with_overflow(), good, "--against", kTiny, "--text", text_, "-c", "64", "--json"});
+  const CliResult both = run_in_process({"measure", with_overflow(), good, "--against", kTiny,
+                                         "--text", text_, "-c", "64", "--json"});
   EXPECT_EQ(both.status, kExitError);
   EXPECT_THAT(both.err, HasSubstr("burnt.gguf: logits are not finite in window 0"));
   const auto value = [](const CliResult& result) {
@@ -139,6 +141,19 @@ TEST_F(Measure, ABrokenModelIsNamedAndTheOtherMeasured) {
       {"measure", good, "--against", path("burnt.gguf"), "--text", text_, "-c", "64"});
   EXPECT_EQ(reference.status, kExitError);
   EXPECT_EQ(reference.out, "");
+}
+
+TEST_F(Measure, AModelThatCannotBeOpenedIsNamedAndTheOtherMeasured) {
+  const std::string nan = burnt(std::numeric_limits<float>::quiet_NaN());
+  const CliResult both = run_in_process(
+      {"measure", nan, quantized("Q8_0"), "--against", kTiny, "--text", text_, "-c", "64"});
+  EXPECT_EQ(both.status, kExitError);
+  EXPECT_THAT(both.out, HasSubstr("burnt is broken"));
+  EXPECT_THAT(both.out, HasSubstr("Of 1 model on text.txt"));
+  EXPECT_THAT(both.err, HasSubstr("burnt.gguf"));
+  const CliResult alone = run_in_process({"measure", nan, "--text", text_, "-c", "64"});
+  EXPECT_EQ(alone.status, kExitError);
+  EXPECT_EQ(alone.out, "");
 }
 
 TEST_F(Measure, TokenizersThatDifferSayWhere) {

@@ -60,9 +60,17 @@ Result<MeasureInputs> open_measure_inputs(const Arguments& arguments, Console& c
   MeasureInputs inputs;
   inputs.text_name =
       path == "-" ? "standard input" : std::filesystem::path(path).filename().string();
-  for (const std::string& model : arguments.texts("MODEL")) {
-    CB_TRY(Session session, open_session(model, options, console));
-    inputs.models.push_back(std::move(session));
+  const std::vector<std::string> models = arguments.texts("MODEL");
+  for (const std::string& model : models) {
+    auto session = open_session(model, options, console);
+    if (session) {
+      inputs.models.push_back(*std::move(session));
+    } else if (session.error().kind == ErrorKind::corrupt &&
+               inputs.broken.size() + 1 < models.size()) {
+      inputs.broken.push_back({model_name(model), session.error().message});
+    } else {
+      return session.error();
+    }
   }
   if (arguments.has("--against")) {
     options.cache_type = std::nullopt;

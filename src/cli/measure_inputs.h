@@ -1,7 +1,8 @@
 // What `checkbit measure` and `checkbit predict` work on: the open models, the text and how to
 // compare.
 //
-// Errors: those of opening; invalid where two models split the text differently.
+// Errors: those of opening; invalid where two models split the text differently. Of several
+//   candidates one that is damaged is set aside, so that the others are measured.
 // Threads: one.
 #pragma once
 
@@ -15,8 +16,14 @@
 
 namespace checkbit {
 
+struct BrokenModel {
+  std::string name;
+  std::string message;
+};
+
 struct MeasureInputs {
   std::vector<Session> models;
+  std::vector<BrokenModel> broken;  ///< candidates that are damaged too much to open
   std::optional<Session> reference;
   std::string text_name;
   std::vector<TokenId> tokens;

@@ -55,6 +55,14 @@ ComparisonStory make_story(const MeasureInputs& inputs, ComparisonResult result,
     }
     story.candidates.push_back(std::move(candidate));
   }
+  for (const BrokenModel& broken : inputs.broken) {
+    CandidateStory candidate;
+    candidate.facts.name = distinct_name(story, broken.name);
+    candidate.result.name = broken.name;
+    candidate.result.broken = broken.message;
+    candidate.command = console.command_line;
+    story.candidates.push_back(std::move(candidate));
+  }
   if (inputs.reference) story.reference = facts_of(*inputs.reference);
   story.run = std::move(result);
   story.text_name = inputs.text_name;
@@ -70,7 +78,7 @@ std::vector<Record> records_of(const ComparisonStory& story, const MeasureInputs
     record.subject = subject;
     records.push_back(std::move(record));
   };
-  for (std::size_t i = 0; i < story.candidates.size(); ++i) {
+  for (std::size_t i = 0; i < inputs.models.size(); ++i) {
     const CandidateStory& candidate = story.candidates[i];
     const std::string subject = several ? candidate.facts.name : "";
     for (Record& record : to_records(candidate.result, console.command_line)) {
@@ -81,7 +89,7 @@ std::vector<Record> records_of(const ComparisonStory& story, const MeasureInputs
       if (!of_process || i == 0) add(std::move(record), of_process ? "" : subject);
     }
   }
-  const std::size_t models = story.candidates.size() + (story.reference ? 1 : 0);
+  const std::size_t models = inputs.models.size() + (story.reference ? 1 : 0);
   for (Record& record : run_records(story.run, models, console.command_line)) {
     add(std::move(record), "");
   }

@@ -167,7 +167,7 @@ std::vector<Block> sureness_charts(const ComparisonStory& story) {
     const auto& divergence = candidate->result.divergence;
     if (!divergence || divergence->by_sureness.empty()) continue;
     Chart chart{.title = "How sure the original was, and how often its choice stayed",
-                .body = svg_bars(sureness_bars(divergence->by_sureness)),
+                .body = svg_bars(sureness_bars(divergence->by_sureness), /*full=*/1),
                 .caption =
                     "Tokens by the probability that the original gave its own choice, and what the "
                     "candidate gives the same token on average."};

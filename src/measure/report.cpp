@@ -85,7 +85,7 @@ Table run_table(const ComparisonStory& story) {
   Table table{.caption = "The measurement itself and the files",
               .columns = {"Figure", "Value", "95 % interval"},
               .rows = {}};
-  const std::size_t models = story.candidates.size() + (story.reference ? 1 : 0);
+  const std::size_t models = ranked(story).size() + (story.reference ? 1 : 0);
   const auto add = [&](const Record& record, const std::string& of) {
     table.rows.push_back(
         {record.name + of, value_with_unit(record), print_record(record).interval});

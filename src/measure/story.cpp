@@ -44,12 +44,15 @@ std::string describe_damage(const CandidateStory& candidate) {
 std::string describe_several(const ComparisonStory& story,
                              const std::vector<const CandidateStory*>& healthy) {
   const bool paired = healthy.front()->result.divergence.has_value();
-  std::string text = fmt::format("Of {} models on {}, {} {} with {}", healthy.size(),
-                                 story.text_name, name_and_size(*healthy.front()),
+  const std::string count =
+      healthy.size() == 1 ? "1 model" : fmt::format("{} models", healthy.size());
+  std::string text = fmt::format("Of {} on {}, {} {} with {}", count, story.text_name,
+                                 name_and_size(*healthy.front()),
                                  paired ? "stays closest to the original" : "predicts best",
                                  describe_damage(*healthy.front()));
   const auto* const smallest = *std::ranges::min_element(
       healthy, {}, [](const CandidateStory* c) { return c->facts.file_bytes; });
+  if (healthy.size() == 1) return text + ".";
   if (smallest == healthy.front()) return text + ", and it is the smallest.";
   return text + fmt::format("; {} is the smallest, with {}.", name_and_size(*smallest),
                             describe_damage(*smallest));

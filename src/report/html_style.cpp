@@ -150,7 +150,8 @@ dd { margin: 0; font: .8125rem/1.45 var(--sans); overflow-wrap: anywhere; }
     --s2: #b14a0c; --s3: #d99a6c; --s4: #6d6a63; --s5: #b9b4a8; }
   body { font-size: 10.5pt; }
   main { max-width: none; padding: 0; }
-  .table { overflow: visible; }
+  .table { overflow: visible; break-inside: avoid; }
+  .exchange, tr { break-inside: avoid; }
   table { font-size: 8.5pt; }
   td { white-space: normal; }
   h2, h3 { break-after: avoid; }

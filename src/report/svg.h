@@ -27,7 +27,8 @@ struct Bar {
 };
 /// The bar of a record, in its own words.
 Bar bar_of(const Record& record, std::string label, Tone tone);
-std::string svg_bars(const std::vector<Bar>& bars);
+/// `full`: the amount that fills the width; 0: the largest.
+std::string svg_bars(const std::vector<Bar>& bars, double full = 0);
 
 /// One bar for each file, cut into its parts, on a common scale; legend with amounts of the last.
 struct StackPart {

@@ -43,8 +43,8 @@ Bar bar_of(const Record& record, std::string label, Tone tone) {
           .tone = tone};
 }
 
-std::string svg_bars(const std::vector<Bar>& bars) {
-  const double scale = 100 / largest(bars);
+std::string svg_bars(const std::vector<Bar>& bars, double full) {
+  const double scale = 100 / (full > 0 ? full : largest(bars));
   std::string body;
   for (const Bar& bar : bars) {
     body += svg::bar_head(bar.label, bar.text);
