@@ -9,18 +9,12 @@
 #include <algorithm>
 
 #include "base/progress.h"
+#include "run/test_session.h"
 
 namespace checkbit {
 namespace {
 
 using testing::HasSubstr;
-
-Session open_tiny(const SessionOptions& options, const std::string& name = "llama-llama3") {
-  auto session = Session::open(
-      std::string(CHECKBIT_SOURCE_DIR) + "/tests/data/tiny/" + name + ".gguf", options);
-  EXPECT_TRUE(session.ok()) << session.error().message;
-  return *std::move(session);
-}
 
 SessionOptions small() {
   return {.context_tokens = 160, .threads = 2, .batch_tokens = 40, .max_logits = 6};

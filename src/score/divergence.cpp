@@ -128,6 +128,7 @@ CB_INLINE void pair_body(const float* reference, const float* model, std::size_t
   result = sums;
 }
 
+template <bool kEntropy>
 CB_INLINE void add_single(const float* row, double max, LaneSums& sums) {
   for (std::size_t half = 0; half < 2; ++half) {
     Doubles x;
@@ -135,15 +136,16 @@ CB_INLINE void add_single(const float* row, double max, LaneSums& sums) {
     load(row + half * kHalf, max, x);
     exponential(x, p);
     sums.reference[half] += p;
-    add_weighted(p, x, sums.reference_logs[half]);
+    if constexpr (kEntropy) add_weighted(p, x, sums.reference_logs[half]);
   }
 }
 
+template <bool kEntropy>
 CB_INLINE void single_body(const float* row, std::size_t count, double max, LaneSums& result) {
   LaneSums sums;
   std::size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) add_single(row + i, max, sums);
-  if (i < count) add_single(Rest(row + i, count - i).values, max, sums);
+  for (; i + kLanes <= count; i += kLanes) add_single<kEntropy>(row + i, max, sums);
+  if (i < count) add_single<kEntropy>(Rest(row + i, count - i).values, max, sums);
   result = sums;
 }
 
@@ -151,8 +153,9 @@ void pair_plain(const float* reference, const float* model, std::size_t count, d
                 double model_max, LaneSums& sums) {
   pair_body(reference, model, count, reference_max, model_max, sums);
 }
+template <bool kEntropy>
 void single_plain(const float* row, std::size_t count, double max, LaneSums& sums) {
-  single_body(row, count, max, sums);
+  single_body<kEntropy>(row, count, max, sums);
 }
 
 #if defined(__x86_64__)
@@ -161,14 +164,16 @@ void single_plain(const float* row, std::size_t count, double max, LaneSums& sum
                                        LaneSums& sums) {
   pair_body(reference, model, count, reference_max, model_max, sums);
 }
+template <bool kEntropy>
 [[gnu::target("avx2")]] void single_wide(const float* row, std::size_t count, double max,
                                          LaneSums& sums) {
-  single_body(row, count, max, sums);
+  single_body<kEntropy>(row, count, max, sums);
 }
 bool machine_is_wide() { return __builtin_cpu_supports("avx2") != 0; }
 #else
 constexpr auto pair_wide = pair_plain;
-constexpr auto single_wide = single_plain;
+template <bool kEntropy>
+constexpr auto single_wide = single_plain<kEntropy>;
 bool machine_is_wide() { return false; }
 #endif
 
@@ -189,17 +194,22 @@ void finish(RowSummary& row, double sum, double logs) {
   row.finite = std::isfinite(row.max) && std::isfinite(row.log_sum);
 }
 
-}  // namespace
-
-RowSummary summarize_row(std::span<const float> logits) {
+template <bool kEntropy>
+RowSummary summarize(std::span<const float> logits) {
   CB_CHECK(!logits.empty());
   RowSummary row = top_of(find_top_tokens(logits));
   LaneSums sums;
-  const auto run = detail::wide_rows() ? single_wide : single_plain;
+  const auto run = detail::wide_rows() ? single_wide<kEntropy> : single_plain<kEntropy>;
   run(logits.data(), logits.size(), row.max, sums);
   finish(row, sum_lanes(sums.reference), sum_lanes(sums.reference_logs));
+  if constexpr (!kEntropy) row.entropy = 0;
   return row;
 }
+
+}  // namespace
+
+RowSummary summarize_row(std::span<const float> logits) { return summarize<true>(logits); }
+RowSummary sum_row(std::span<const float> logits) { return summarize<false>(logits); }
 
 double log_probability(std::span<const float> logits, const RowSummary& row, std::size_t token) {
   CB_CHECK(token < logits.size());

@@ -31,6 +31,8 @@ struct RowSummary {
 
 /// Precondition: `logits` is not empty.
 RowSummary summarize_row(std::span<const float> logits);
+/// The same without the entropy, which is 0 here: for likelihoods alone, and sooner.
+RowSummary sum_row(std::span<const float> logits);
 
 /// log softmax(logits)[token], at most 0. Precondition: token < logits.size().
 double log_probability(std::span<const float> logits, const RowSummary& row, std::size_t token);

@@ -7,22 +7,21 @@
 #include "base/progress.h"
 #include "run/jinja/unicode.h"
 #include "score/divergence.h"
+#include "score/ending_tree.h"
 
 namespace checkbit {
 namespace {
 
 /// Tokens that all items begin with deserve a cache of their own from here on.
 constexpr std::size_t kWorthForking = 16;
-
-std::size_t common_start(std::span<const TokenId> a, std::span<const TokenId> b) {
-  return static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
-}
+/// Shared tokens that are worth a level of the tree: every level ends with a pass that is not full.
+constexpr std::size_t kWorthSharing = 4;
 
 /// One ending of a wave. Its last token is only predicted, never read.
 struct Branch {
+  std::size_t request = 0;
   EncodedEnding encoded;
   EndingScore score;
-  std::optional<KvCache> own;  ///< none: reads its tail into the item's cache, or has no tail
   std::span<const TokenId> inputs() const {
     return std::span(encoded.tokens).first(encoded.tokens.size() - 1);
   }
@@ -30,34 +29,18 @@ struct Branch {
   std::size_t first_wanted() const { return encoded.first_scored - 1; }
 };
 
-struct Item {
-  std::size_t request = 0;
+/// Items that are read together: all their endings, in order.
+struct Wave {
+  std::size_t items = 0;
   std::vector<Branch> branches;
-  std::size_t shared = 0;        ///< inputs that all branches begin with
-  std::size_t first_wanted = 0;  ///< of all branches
-  std::size_t longest = 0;       ///< inputs of a branch
-  std::optional<KvCache> cache;
 };
-
-Item make_item(std::size_t request, std::vector<EncodedEnding> endings) {
-  Item item{.request = request};
-  for (EncodedEnding& ending : endings)
-    item.branches.push_back({.encoded = std::move(ending), .own = std::nullopt});
-  const Branch& first = item.branches.front();
-  item.shared = first.inputs().size();
-  item.first_wanted = first.first_wanted();
-  for (const Branch& branch : item.branches) {
-    item.shared = std::min(item.shared, common_start(first.inputs(), branch.inputs()));
-    item.first_wanted = std::min(item.first_wanted, branch.first_wanted());
-    item.longest = std::max(item.longest, branch.inputs().size());
-  }
-  return item;
-}
 
 /// Collects tokens and evaluates them in passes as full as the executor allows.
 class Passes {
  public:
-  explicit Passes(Session& session) : session_(session) {}
+  /// `on_pass` hears how many tokens were read.
+  Passes(Session& session, std::function<void(std::size_t)> on_pass)
+      : session_(session), on_pass_(std::move(on_pass)) {}
 
   /// `cache` must not be forked or read before the next flush.
   Status add(KvCache& cache, TokenId token) {
@@ -66,8 +49,9 @@ class Passes {
     return {};
   }
 
-  /// The token added last decides how likely `target` is in `branch`. Null branch: nothing asked.
-  Status want(const Item& item, Branch& branch, TokenId target) {
+  /// The token added last, number `input` of the branch, decides how likely the next one is there.
+  Status want(Branch& branch, std::size_t input) {
+    if (input < branch.first_wanted()) return {};
     BatchToken& last = batch_.back();
     if (!last.wants_logits && rows_ == session_.executor().max_logits()) {
       const BatchToken held = last;
@@ -77,7 +61,7 @@ class Passes {
     }
     if (!batch_.back().wants_logits) ++rows_;
     batch_.back().wants_logits = true;
-    wanted_.push_back({rows_ - 1, &item, &branch, target});
+    wanted_.push_back({rows_ - 1, &branch, branch.encoded.tokens[input + 1]});
     return {};
   }
 
@@ -88,9 +72,10 @@ class Passes {
     summaries_.resize(static_cast<std::size_t>(logits.rows));
     session_.pool().for_ranges(logits.rows, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row)
-        summaries_[static_cast<std::size_t>(row)] = summarize_row(logits.row(row));
+        summaries_[static_cast<std::size_t>(row)] = sum_row(logits.row(row));
     });
     for (const Wanted& wanted : wanted_) CB_TRY_STATUS(take(wanted, logits));
+    on_pass_(batch_.size());
     batch_.clear();
     wanted_.clear();
     rows_ = 0;
@@ -100,7 +85,6 @@ class Passes {
  private:
   struct Wanted {
     std::int64_t row;
-    const Item* item;
     Branch* branch;
     TokenId target;
   };
@@ -113,7 +97,7 @@ class Passes {
     if (!std::isfinite(value)) {
       return fail(ErrorKind::corrupt,
                   "{}: logits are not finite in item {}: the model is damaged or not supported",
-                  session_.file().path(), wanted.item->request + 1);
+                  session_.file().path(), wanted.branch->request + 1);
     }
     wanted.branch->score.log_probability += value;
     wanted.branch->score.greedy &= row.top == target;
@@ -121,6 +105,7 @@ class Passes {
   }
 
   Session& session_;
+  std::function<void(std::size_t)> on_pass_;
   std::vector<BatchToken> batch_;
   std::vector<Wanted> wanted_;
   std::vector<RowSummary> summaries_;
@@ -130,73 +115,104 @@ class Passes {
 class Scorer {
  public:
   Scorer(Session& session, std::span<const EndingRequest> requests, const EndingOptions& options)
-      : session_(session), requests_(requests), options_(options), passes_(session) {}
+      : session_(session),
+        requests_(requests),
+        options_(options),
+        progress_(options.label, requests.size(), "items"),
+        passes_(session, [this](std::size_t tokens) { advance(tokens); }) {}
 
   Status run(const EndingCallback& done) {
-    Progress progress(options_.label, requests_.size(), "items");
     for (std::size_t next = 0; next < requests_.size();) {
-      CB_TRY(std::vector<Item> wave, take_wave(next));
-      if (next == 0 && !options_.one_by_one) CB_TRY_STATUS(read_base(wave));
-      CB_TRY_STATUS(options_.one_by_one ? read_alone(wave) : read_wave(wave));
-      for (const Item& item : wave) {
-        std::vector<EndingScore> scores;
-        for (const Branch& branch : item.branches) scores.push_back(branch.score);
-        CB_TRY_STATUS(done(item.request, scores));
-      }
-      next += wave.size();
-      progress.advance(wave.size());
+      CB_TRY(Wave wave, take_wave(next));
+      if (next == 0 && !options_.one_by_one) CB_TRY_STATUS(read_base(wave.branches));
+      wave_begin_ = next;
+      wave_items_ = wave.items;
+      wave_tokens_done_ = 0;
+      CB_TRY_STATUS(options_.one_by_one ? read_alone(wave.branches) : read_wave(wave.branches));
+      CB_TRY_STATUS(hand_over(wave, done));
+      next += wave.items;
+      progress_.set(next);
     }
     return {};
   }
 
  private:
+  /// A node of the tree, with the cache that its tokens are read into.
+  struct Reader {
+    const EndingNode* node = nullptr;
+    std::size_t longest = 0;       ///< inputs of a branch below
+    std::size_t first_wanted = 0;  ///< of all branches below
+    std::size_t last_child = EndingNode::kNone;
+    std::optional<KvCache> cache;
+  };
+
   const Hyperparameters& shape() const { return session_.model().hyperparameters(); }
   std::uint64_t cache_bytes(std::size_t inputs) const {
     return KvCache::bytes_for(shape(), std::max<std::int64_t>(1, static_cast<std::int64_t>(inputs)),
                               session_.cache_type());
   }
 
-  Result<Item> encode(std::size_t request) const {
-    std::vector<EncodedEnding> endings;
-    for (const std::string& ending : requests_[request].endings) {
-      endings.push_back(encode_ending(session_.tokenizer(), requests_[request].context, ending,
-                                      static_cast<std::size_t>(session_.context_tokens())));
-      if (endings.back().first_scored < endings.back().tokens.size()) continue;
-      return fail(ErrorKind::invalid, "item {}: ending {} has no tokens", request + 1,
-                  endings.size());
+  void advance(std::size_t tokens) {
+    wave_tokens_done_ += tokens;
+    if (wave_tokens_ == 0) return;
+    const std::size_t items = wave_items_ * wave_tokens_done_ / wave_tokens_;
+    progress_.set(wave_begin_ + std::min(items, wave_items_));
+  }
+
+  Result<std::vector<Branch>> encode(std::size_t request) const {
+    const EndingRequest& asked = requests_[request];
+    if (asked.endings.empty())
+      return fail(ErrorKind::invalid, "item {}: has no endings", request + 1);
+    std::vector<Branch> branches;
+    for (const std::string& ending : asked.endings) {
+      Branch branch{.request = request,
+                    .encoded = encode_ending(session_.tokenizer(), asked.context, ending,
+                                             static_cast<std::size_t>(session_.context_tokens()))};
+      const EncodedEnding& encoded = branch.encoded;
+      if (encoded.first_scored >= encoded.tokens.size()) {
+        return fail(ErrorKind::invalid, "item {}: ending {} has no tokens", request + 1,
+                    branches.size() + 1);
+      }
+      branch.score = {.tokens = encoded.tokens.size() - encoded.first_scored,
+                      .bytes = ending.size(),
+                      .greedy = true};
+      branches.push_back(std::move(branch));
     }
-    if (endings.empty()) return fail(ErrorKind::invalid, "item {}: has no endings", request + 1);
-    Item item = make_item(request, std::move(endings));
-    for (std::size_t i = 0; i < item.branches.size(); ++i) {
-      Branch& branch = item.branches[i];
-      branch.score.tokens = branch.encoded.tokens.size() - branch.encoded.first_scored;
-      branch.score.bytes = requests_[request].endings[i].size();
-      branch.score.greedy = true;
-    }
-    return item;
+    return branches;
   }
 
   /// Items from `first` on whose caches fit together, at least one.
-  Result<std::vector<Item>> take_wave(std::size_t first) const {
-    std::vector<Item> wave;
+  Result<Wave> take_wave(std::size_t first) const {
+    Wave wave;
     std::uint64_t bytes = 0;
     for (std::size_t request = first; request < requests_.size(); ++request) {
-      CB_TRY(Item item, encode(request));
-      bytes += cache_bytes(item.longest) * item.branches.size();
-      if (!wave.empty() && (bytes > options_.cache_bytes || options_.one_by_one)) break;
-      wave.push_back(std::move(item));
+      CB_TRY(std::vector<Branch> branches, encode(request));
+      for (const Branch& branch : branches) bytes += cache_bytes(branch.inputs().size());
+      if (wave.items > 0 && (bytes > options_.cache_bytes || options_.one_by_one)) break;
+      std::ranges::move(branches, std::back_inserter(wave.branches));
+      ++wave.items;
     }
     return wave;
   }
 
+  Status hand_over(const Wave& wave, const EndingCallback& done) const {
+    for (auto first = wave.branches.begin(); first != wave.branches.end();) {
+      std::vector<EndingScore> scores;
+      const std::size_t request = first->request;
+      for (; first != wave.branches.end() && first->request == request; ++first)
+        scores.push_back(first->score);
+      CB_TRY_STATUS(done(request, scores));
+    }
+    return {};
+  }
+
   /// Reads once what all items of the first wave begin with; later ones are likely to as well.
-  Status read_base(std::span<Item> wave) {
-    if (wave.size() < 2) return {};
-    const std::span<const TokenId> first = wave.front().branches.front().inputs();
-    std::size_t common = wave.front().first_wanted;
-    for (const Item& item : wave)
-      common = std::min({common, item.first_wanted,
-                         common_start(first, item.branches.front().inputs()), item.shared});
+  Status read_base(std::span<const Branch> wave) {
+    if (wave.front().request == wave.back().request) return {};
+    const std::span<const TokenId> first = wave.front().inputs();
+    std::size_t common = wave.front().first_wanted();
+    for (const Branch& branch : wave)
+      common = std::min({common, branch.first_wanted(), common_start(first, branch.inputs())});
     if (common < kWorthForking) return {};
     base_tokens_.assign(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(common));
     CB_TRY(base_,
@@ -205,69 +221,82 @@ class Scorer {
     return passes_.flush();
   }
 
-  /// First what each item's endings share, of all items together; then all tails.
-  Status read_wave(std::span<Item> wave) {
-    for (Item& item : wave) {
-      const std::span<const TokenId> inputs = item.branches.front().inputs();
-      CB_TRY(item.cache, start_cache(inputs, item));
-      for (auto at = static_cast<std::size_t>(item.cache->length()); at < item.shared; ++at) {
-        CB_TRY_STATUS(passes_.add(*item.cache, inputs[at]));
-        for (Branch& branch : item.branches) CB_TRY_STATUS(want(item, branch, at));
+  /// What branches share is read once, all nodes of one depth together.
+  Status read_wave(std::span<Branch> wave) {
+    std::vector<std::span<const TokenId>> inputs;
+    for (const Branch& branch : wave) inputs.push_back(branch.inputs());
+    const EndingTree tree = grow_ending_tree(inputs, kWorthSharing);
+    std::vector<Reader> readers;
+    std::size_t deepest = 0;
+    wave_tokens_ = 0;
+    for (const EndingNode& node : tree.nodes) {
+      Reader reader{.node = &node, .first_wanted = wave[tree.order[node.first]].first_wanted()};
+      for (std::size_t place = node.first; place < node.last; ++place) {
+        const Branch& branch = wave[tree.order[place]];
+        reader.longest = std::max(reader.longest, branch.inputs().size());
+        reader.first_wanted = std::min(reader.first_wanted, branch.first_wanted());
       }
+      if (node.parent != EndingNode::kNone) readers[node.parent].last_child = readers.size();
+      deepest = std::max(deepest, node.depth);
+      wave_tokens_ += node.end - node.begin;
+      readers.push_back(std::move(reader));
     }
-    CB_TRY_STATUS(passes_.flush());
-    for (Item& item : wave) CB_TRY_STATUS(add_tails(item));
-    return passes_.flush();
-  }
-
-  /// With as much of the common start of all items as it may take over.
-  Result<KvCache> start_cache(std::span<const TokenId> inputs, const Item& item) {
-    const auto capacity = static_cast<std::int64_t>(std::max<std::size_t>(item.longest, 1));
-    if (!base_) return KvCache::create(shape(), capacity, session_.cache_type());
-    const std::size_t known =
-        std::min({common_start(base_tokens_, inputs), item.shared, item.first_wanted});
-    return base_->fork(static_cast<std::int64_t>(known), capacity);
-  }
-
-  /// The last branch goes on in the item's own cache, the others in forks of it.
-  Status add_tails(Item& item) {
-    const auto shared = static_cast<std::int64_t>(item.shared);
-    for (std::size_t b = 0; b < item.branches.size(); ++b) {
-      Branch& branch = item.branches[b];
-      if (branch.inputs().size() == item.shared) continue;
-      if (b + 1 < item.branches.size()) {
-        CB_TRY(branch.own,
-               item.cache->fork(shared, static_cast<std::int64_t>(branch.inputs().size())));
-      }
-    }
-    for (Branch& branch : item.branches) {
-      KvCache& cache = branch.own ? *branch.own : *item.cache;
-      for (std::size_t at = item.shared; at < branch.inputs().size(); ++at) {
-        CB_TRY_STATUS(passes_.add(cache, branch.inputs()[at]));
-        CB_TRY_STATUS(want(item, branch, at));
-      }
-    }
+    for (std::size_t depth = 0; depth <= deepest; ++depth)
+      CB_TRY_STATUS(read_depth(tree, readers, depth, wave));
     return {};
   }
 
-  Status want(const Item& item, Branch& branch, std::size_t input) {
-    if (input < branch.first_wanted()) return {};
-    return passes_.want(item, branch, branch.encoded.tokens[input + 1]);
+  Status read_depth(const EndingTree& tree, std::span<Reader> readers, std::size_t depth,
+                    std::span<Branch> wave) {
+    for (std::size_t i = 0; i < readers.size(); ++i) {
+      if (readers[i].node->depth != depth) continue;
+      CB_TRY(readers[i].cache,
+             start_cache(readers, i, wave[tree.order[readers[i].node->first]].inputs()));
+    }
+    for (Reader& reader : readers) {
+      const EndingNode& node = *reader.node;
+      if (node.depth != depth) continue;
+      const std::span<const TokenId> inputs = wave[tree.order[node.first]].inputs();
+      for (auto at = static_cast<std::size_t>(reader.cache->length()); at < node.end; ++at) {
+        CB_TRY_STATUS(passes_.add(*reader.cache, inputs[at]));
+        for (std::size_t place = node.first; place < node.last; ++place)
+          CB_TRY_STATUS(passes_.want(wave[tree.order[place]], at));
+      }
+    }
+    return passes_.flush();
+  }
+
+  /// A node goes on in a fork of its parent's cache, the last one in that cache itself. One without
+  /// a parent takes over as much of the common start of all items as it may.
+  Result<KvCache> start_cache(std::span<Reader> readers, std::size_t index,
+                              std::span<const TokenId> inputs) {
+    const Reader& reader = readers[index];
+    const EndingNode& node = *reader.node;
+    const auto capacity = static_cast<std::int64_t>(std::max<std::size_t>(reader.longest, 1));
+    if (node.parent != EndingNode::kNone) {
+      Reader& parent = readers[node.parent];
+      if (parent.last_child == index) return *std::move(parent.cache);
+      return parent.cache->fork(static_cast<std::int64_t>(node.begin), capacity);
+    }
+    if (!base_) return KvCache::create(shape(), capacity, session_.cache_type());
+    const std::size_t known =
+        std::min({common_start(base_tokens_, inputs), node.end, reader.first_wanted});
+    return base_->fork(static_cast<std::int64_t>(known), capacity);
   }
 
   /// Every branch from its start, in a pass or passes of its own.
-  Status read_alone(std::span<Item> wave) {
-    for (Item& item : wave) {
-      for (Branch& branch : item.branches) {
-        const std::span<const TokenId> inputs = branch.inputs();
-        CB_TRY(KvCache cache, KvCache::create(shape(), static_cast<std::int64_t>(inputs.size()),
-                                              session_.cache_type()));
-        for (std::size_t at = 0; at < inputs.size(); ++at) {
-          CB_TRY_STATUS(passes_.add(cache, inputs[at]));
-          CB_TRY_STATUS(want(item, branch, at));
-        }
-        CB_TRY_STATUS(passes_.flush());
+  Status read_alone(std::span<Branch> wave) {
+    wave_tokens_ = 0;
+    for (const Branch& branch : wave) wave_tokens_ += branch.inputs().size();
+    for (Branch& branch : wave) {
+      const std::span<const TokenId> inputs = branch.inputs();
+      CB_TRY(KvCache cache, KvCache::create(shape(), static_cast<std::int64_t>(inputs.size()),
+                                            session_.cache_type()));
+      for (std::size_t at = 0; at < inputs.size(); ++at) {
+        CB_TRY_STATUS(passes_.add(cache, inputs[at]));
+        CB_TRY_STATUS(passes_.want(branch, at));
       }
+      CB_TRY_STATUS(passes_.flush());
     }
     return {};
   }
@@ -275,7 +304,12 @@ class Scorer {
   Session& session_;
   std::span<const EndingRequest> requests_;
   const EndingOptions& options_;
+  Progress progress_;
   Passes passes_;
+  std::size_t wave_begin_ = 0;
+  std::size_t wave_items_ = 0;
+  std::size_t wave_tokens_ = 0;  ///< to read; 0: not known
+  std::size_t wave_tokens_done_ = 0;
   std::vector<TokenId> base_tokens_;  ///< what base_ holds
   std::optional<KvCache> base_;
 };

@@ -56,7 +56,7 @@ EncodedEnding encode_ending(const Tokenizer& tokenizer, std::string_view context
                             std::string_view ending, std::size_t context_tokens);
 
 struct EndingOptions {
-  std::uint64_t cache_bytes = std::uint64_t{64} << 20;
+  std::uint64_t cache_bytes = std::uint64_t{128} << 20;
   std::string label = "scoring";  ///< of the progress
   /// For tests and measurements of speed: every ending evaluated from its start, by itself.
   bool one_by_one = false;

@@ -10,19 +10,14 @@
 #include <cmath>
 
 #include "base/progress.h"
-#include "base/test_models.h"
+#include "base/random.h"
+#include "run/test_session.h"
+#include "score/ending_tree.h"
 
 namespace checkbit {
 namespace {
 
 using testing::HasSubstr;
-
-Session open_tiny(const SessionOptions& options, const std::string& name = "llama-llama3") {
-  auto session = Session::open(
-      std::string(CHECKBIT_SOURCE_DIR) + "/tests/data/tiny/" + name + ".gguf", options);
-  EXPECT_TRUE(session.ok()) << session.error().message;
-  return *std::move(session);
-}
 
 SessionOptions small(std::int64_t batch = 24, std::int64_t max_logits = 5) {
   return {.context_tokens = 192, .threads = 2, .batch_tokens = batch, .max_logits = max_logits};
@@ -37,7 +32,10 @@ std::vector<EndingRequest> requests() {
           {preamble + "Who sings?", {" a bird that has been awake since the morning came"}},
           {preamble + "And now? ", {"later", "never", "soon"}},
           {"", {"An ending alone", "Another"}},
-          {preamble + "What is wet?", {" rain", " snow"}}};
+          {preamble + "What is wet?", {" rain", " snow"}},
+          // Further levels: items that begin as others do, endings inside of other endings.
+          {preamble + "Who sings? It is", {" a bird", " a bird that has been awake at night"}},
+          {preamble + "Who sings? It is a bird that has been", {" awake", " fed", " awake at"}}};
 }
 
 double softmax_log(std::span<const float> row, TokenId target) {
@@ -92,6 +90,44 @@ TEST(Endings, EqualOneByOneToTheBitAndASumByHand) {
     }
     EXPECT_EQ((*batched)[1][0], (*batched)[1][1]);
     EXPECT_EQ((*batched)[0][0], (*batched)[5][0]);
+  }
+}
+
+/// Every way down reads each token of its sequence once, in order, and no two nodes of one parent
+/// begin with a run that was worth sharing.
+TEST(Endings, ATreeReadsWhatIsSharedOnce) {
+  Random random(7);
+  for (int trial = 0; trial < 200; ++trial) {
+    const std::size_t worth = 1 + random.below(4);
+    std::vector<std::vector<TokenId>> texts(1 + random.below(12));
+    for (auto& text : texts) {
+      if (&text != &texts[0] && random.below(3) > 0) text = texts[random.below(texts.size())];
+      text.resize(random.below(text.size() + 1));
+      for (std::size_t more = random.below(7); more > 0; --more)
+        text.push_back(static_cast<TokenId>(random.below(2)));
+    }
+    const std::vector<std::span<const TokenId>> sequences(texts.begin(), texts.end());
+    const EndingTree tree = grow_ending_tree(sequences, worth);
+    std::vector<std::vector<TokenId>> read(texts.size());
+    for (const EndingNode& node : tree.nodes) {
+      EXPECT_EQ(node.depth,
+                node.parent == EndingNode::kNone ? 0 : tree.nodes[node.parent].depth + 1);
+      ASSERT_LT(node.begin, node.end);
+      for (std::size_t place = node.first; place < node.last; ++place) {
+        const std::size_t which = tree.order[place];
+        ASSERT_EQ(read[which].size(), node.begin);
+        const std::span<const TokenId> of_first = sequences[tree.order[node.first]];
+        read[which].insert(read[which].end(), of_first.begin() + std::ptrdiff_t(node.begin),
+                           of_first.begin() + std::ptrdiff_t(node.end));
+      }
+      for (const EndingNode& other : tree.nodes) {
+        if (&other == &node || other.parent != node.parent) continue;
+        const std::size_t shared =
+            common_start(sequences[tree.order[node.first]], sequences[tree.order[other.first]]);
+        EXPECT_LT(shared, node.begin + worth);
+      }
+    }
+    EXPECT_EQ(read, texts);
   }
 }
 
