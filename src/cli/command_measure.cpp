@@ -124,7 +124,8 @@ std::vector<Flag> flags() {
        {.name = "--document-break",
         .kind = ValueKind::text,
         .value_name = "LINE",
-        .help = "the line that stands before each document [titles of wiki articles]"},
+        .help = "the line that stands before each document [titles of wiki articles; the lines of "
+                "a .jsonl file]"},
        {.name = "--compare", .help = "take two files that --json wrote in place of models"},
        kReportFlag,
        kJsonFlag});

@@ -52,7 +52,10 @@ std::optional<double> parse_share(std::string_view text) {
 
 Result<MeasureInputs> open_measure_inputs(const Arguments& arguments, Console& console) {
   const std::string path = arguments.text("--text");
-  CB_TRY(const std::string text, read_text_input(path, console));
+  CB_TRY(std::string content, read_text_input(path, console));
+  CB_TRY(const DocumentText documents,
+         read_documents(path, std::move(content), arguments.text("--document-break")));
+  const std::string& text = documents.text;
   CB_TRY_STATUS(check_text(text, path));
   SessionOptions options = session_options(arguments, console);
   options.context_tokens = arguments.integer("--context");
@@ -79,12 +82,11 @@ Result<MeasureInputs> open_measure_inputs(const Arguments& arguments, Console& c
   const Tokenizer& tokenizer = inputs.models.front().tokenizer();
   inputs.tokens = tokenizer.encode(text);
   CB_TRY_STATUS(check_tokenizers(inputs, text, console));
-  const auto starts = find_document_starts(text, arguments.text("--document-break"));
-  if (arguments.has("--document-break") && starts.empty()) {
+  if (arguments.has("--document-break") && documents.starts.empty()) {
     console.note(fmt::format("{}: fewer than two documents begin with the line \"{}\"", path,
                              arguments.text("--document-break")));
   }
-  inputs.documents = place_documents(starts, text.size(), tokenizer, inputs.tokens);
+  inputs.documents = place_documents(documents.starts, text.size(), tokenizer, inputs.tokens);
   return inputs;
 }
 

@@ -149,6 +149,24 @@ TEST(Documents, AreTheArticlesOfAWiki) {
   }
 }
 
+TEST(Documents, AreTheLinesOfAJsonFile) {
+  const std::string lines =
+      "{\"text\": \"One here.\", \"title\": \"First\"}\n{\"id\": 7, \"text\": \" \"}\n"
+      "{\"text\": \"Two\\nthere.\"}\n";
+  const auto read = read_documents("a.jsonl", lines, "");
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->text, "One here.\n\nTwo\nthere.");
+  ASSERT_EQ(read->starts.size(), 2U);
+  EXPECT_EQ(read->starts[0].title, "First");
+  EXPECT_EQ(read->starts[1].title, "Two");
+  EXPECT_EQ(read->starts[1].byte, 11U);
+  // By another name it is text like any other.
+  EXPECT_EQ(read_documents("a.txt", lines, "")->text, lines);
+  const auto bad = read_documents("a.jsonl", "{\"text\": \"x\"}\n{\"words\": 1}\n", "");
+  ASSERT_FALSE(bad.ok());
+  EXPECT_NE(bad.error().message.find("a.jsonl:2"), std::string::npos) << bad.error().message;
+}
+
 TEST(Documents, BeginAtTheLineThatTheUserNamed) {
   const std::string text = "before it\n---\n\nOne begins\n ---\r\nTwo\n---";
   const auto starts = find_document_starts(text, "---");

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <utility>
+
+#include "measure/tasks/json_records.h"
 
 namespace checkbit {
 namespace {
@@ -47,7 +50,37 @@ std::string title_after(std::string_view text, std::size_t at, std::size_t numbe
   return fmt::format("document {}", number);
 }
 
+Result<DocumentText> read_json_documents(const std::string& path, std::string content) {
+  CB_TRY(const std::vector<JsonRecord> records, read_json_records({path, std::move(content)}));
+  DocumentText documents;
+  for (const JsonRecord& record : records) {
+    CB_TRY(const std::string text, record.text("text"));
+    if (trimmed(text).empty()) continue;
+    if (!documents.text.empty()) documents.text += "\n\n";
+    DocumentStart start{"", documents.text.size()};
+    documents.text += text;
+    for (const char* field : {"title", "id"}) {
+      const auto found = record.value().find(field);
+      if (start.title.empty() && found != record.value().end() && found->is_string())
+        start.title = shortened(trimmed(found->get_ref<const std::string&>()));
+    }
+    if (start.title.empty())
+      start.title = title_after(documents.text, start.byte, documents.starts.size() + 1);
+    documents.starts.push_back(std::move(start));
+  }
+  if (documents.starts.size() < 2) documents.starts.clear();
+  return documents;
+}
+
 }  // namespace
+
+Result<DocumentText> read_documents(const std::string& path, std::string content,
+                                    std::string_view break_line) {
+  if (path.ends_with(".jsonl")) return read_json_documents(path, std::move(content));
+  DocumentText documents{std::move(content), {}};
+  documents.starts = find_document_starts(documents.text, break_line);
+  return documents;
+}
 
 std::vector<DocumentStart> find_document_starts(std::string_view text,
                                                 std::string_view break_line) {
