@@ -19,6 +19,7 @@
 #include "cli/sweep_candidates.h"
 #include "cli/sweep_output.h"
 #include "file/pull.h"
+#include "measure/documents.h"
 #include "measure/sweep/remembered_source.h"
 #include "measure/sweep/session_candidate.h"
 #include "quantize/calibration_text.h"
@@ -78,7 +79,9 @@ struct SweepJob {
 };
 
 Result<SweepText> read_text(const std::string& path, const Tokenizer& tokenizer, Console& console) {
-  CB_TRY(const std::string content, read_text_input(path, console));
+  CB_TRY(std::string whole, read_text_input(path, console));
+  CB_TRY(const DocumentText documents, read_documents(path, std::move(whole), ""));
+  const std::string& content = documents.text;
   CB_TRY_STATUS(check_text(content, path));
   SweepText text;
   text.name = std::filesystem::path(path).filename().string();
@@ -123,6 +126,15 @@ Result<SweepJob> open_job(const Arguments& arguments, Console& console) {
                   std::move(candidates)};
 }
 
+/// As many as asked for, fewer where their files would take more than the reference's share of
+/// memory that a laptop has.
+std::size_t candidates_at_once(const SweepJob& job, const Arguments& arguments) {
+  constexpr std::uint64_t kMostBytes = std::uint64_t{2} << 30;
+  const std::uint64_t fit = kMostBytes / std::max<std::uint64_t>(1, job.model.file_bytes);
+  const auto asked = static_cast<std::uint64_t>(arguments.integer("--together"));
+  return static_cast<std::size_t>(std::clamp<std::uint64_t>(fit, 1, asked));
+}
+
 Result<SweepOutcome> measure(const Arguments& arguments, SweepJob& job, SweepStore& store,
                              Console& console) {
   SweepProgress progress;
@@ -135,6 +147,7 @@ Result<SweepOutcome> measure(const Arguments& arguments, SweepJob& job, SweepSto
   const std::string store_folder = std::filesystem::path(store.path()).parent_path().string();
   options.folder = arguments.find("--folder").value_or(store_folder.empty() ? "." : store_folder);
   options.keep = arguments.has("--keep");
+  options.together = candidates_at_once(job, arguments);
   options.beginning = beginning_token(job.reference.tokenizer());
   bool said = !arguments.has("--budget");
   options.news = [&, said](const SweepNews& news) mutable {
@@ -279,6 +292,13 @@ const Command sweep_command = {
                .value_name = "FOLDER",
                .help = "where files are made [beside the store]"},
               {.name = "--keep", .help = "keep the files that are made"},
+              {.name = "--together",
+               .kind = ValueKind::integer,
+               .value_name = "N",
+               .help = "types that are open at once and share one reading of MODEL; fewer where "
+                       "2 GiB would not hold so many files of its size",
+               .default_value = "8",
+               .minimum = 1},
               {.name = "--remember",
                .kind = ValueKind::bytes,
                .value_name = "SIZE",

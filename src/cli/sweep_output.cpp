@@ -110,8 +110,8 @@ void print_laws(const SweepFindings& findings, Console& console) {
                                  detail::in_words(parameter.fitted),
                                  parameter.fitted.interval ? "" : " (not determined)");
     }
-    console.out << fmt::format("  {} points, residuals of {:.3g}\n", fitted->points,
-                               fitted->residual_deviation);
+    console.out << fmt::format("  {}, residuals of {:.3g}\n",
+                               detail::counted_points(fitted->points), fitted->residual_deviation);
     for (const std::string& finding : fitted->findings)
       console.out << wrap(clean_line(finding), console.out_terminal.width, 2);
   }

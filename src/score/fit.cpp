@@ -102,8 +102,9 @@ Result<Fit> fit_least_squares(const FitProblem& problem) {
   const std::size_t count = problem.start.size();
   CB_CHECK(count > 0);
   if (problem.points < count + 2) {
-    return fail(ErrorKind::budget, "{} points are too few to fit {} parameters: {} are needed",
-                problem.points, count, count + 2);
+    return fail(ErrorKind::budget, "{} point{} too few to fit {} parameter{}: {} are needed",
+                problem.points, problem.points == 1 ? " is" : "s are", count,
+                count == 1 ? "" : "s", count + 2);
   }
   const Eigen::VectorXd start =
       Eigen::Map<const Eigen::VectorXd>(problem.start.data(), static_cast<Eigen::Index>(count));

@@ -74,19 +74,31 @@ class Sweep {
         outcome_.seconds_left = seconds_of_all(work, *costs);
         return outcome_;
       }
+      const std::vector<SweepWork> batch = next_batch(work, fit, costs.has_value());
       if (options_.news) {
         const std::size_t number = outcome_.done + 1;
-        options_.news({.candidate = candidates_[work.front().candidate].name,
+        std::string names = candidates_[batch.front().candidate].name;
+        if (batch.size() > 1) names += fmt::format(" and {} more", batch.size() - 1);
+        options_.news({.candidate = names,
                        .number = number,
                        .of = outcome_.done + work.size(),
                        .seconds_left = seconds,
                        .that_fit = fit});
       }
-      CB_TRY_STATUS(do_work(work.front()));
+      CB_TRY_STATUS(do_work(batch));
     }
   }
 
  private:
+  /// A candidate whose pieces are claimed; claims go as they are finished.
+  struct Begun {
+    const SweepCandidate* candidate = nullptr;
+    std::vector<SweepPiece> claims;
+    std::unique_ptr<FileGuard> guard;     ///< outlives the open file
+    std::unique_ptr<OpenCandidate> open;  ///< null: not made, or broken
+    PieceResult result;
+  };
+
   SweepSubject subject_of(const SweepPiece& piece) const {
     return {.model = model_,
             .text_name = text_of(piece).name,
@@ -141,47 +153,86 @@ class Sweep {
     return {fit, seconds};
   }
 
-  Status do_work(SweepWork work) {
-    const SweepCandidate& candidate = candidates_[work.candidate];
-    const std::size_t first = work.pieces.front().first;
-    std::vector<SweepPiece> claimed;
-    for (const SweepPiece& piece : work.pieces) {
-      CB_TRY(const bool mine, store_.claim(subject_of(piece), candidate, piece));
-      if (mine) claimed.push_back(piece);
+  /// The next pieces of work that read the same windows, at most `together` and what fits.
+  std::vector<SweepWork> next_batch(const std::vector<SweepWork>& work, std::size_t fit,
+                                    bool costs_known) const {
+    std::size_t most = std::max<std::size_t>(options_.together, 1);
+    if (options_.budget_seconds > 0) most = costs_known ? std::min(most, fit) : 1;
+    std::vector<SweepWork> batch;
+    for (const SweepWork& w : work) {
+      if (batch.size() == most || w.pieces != work.front().pieces) break;
+      batch.push_back(w);
     }
-    if (claimed.size() < work.pieces.size()) elsewhere_.insert({work.candidate, first});
-    work.pieces = std::move(claimed);
-    if (work.pieces.empty()) return {};
-    const Status status = measure(candidate, work.pieces);
-    if (status.ok()) {
-      ++outcome_.done;
-      return {};
+    return batch;
+  }
+
+  Status do_work(std::span<const SweepWork> works) {
+    std::vector<Begun> batch;
+    for (const SweepWork& work : works) {
+      const SweepCandidate& candidate = candidates_[work.candidate];
+      Begun begun{.candidate = &candidate};
+      for (const SweepPiece& piece : work.pieces) {
+        CB_TRY(const bool mine, store_.claim(subject_of(piece), candidate, piece));
+        if (mine) begun.claims.push_back(piece);
+      }
+      if (begun.claims.size() < work.pieces.size())
+        elsewhere_.insert({work.candidate, work.pieces.front().first});
+      if (!begun.claims.empty()) batch.push_back(std::move(begun));
     }
-    for (const SweepPiece& piece : work.pieces) {
-      // What stops the sweep is the first error; a claim that stays ends with this process.
-      static_cast<void>(store_.give_up(subject_of(piece), candidate, piece));
+    Status status = begin(batch);
+    const Status measured = measure(batch, works.front().pieces);
+    if (!measured.ok() && (status.ok() || cancel_requested())) status = measured;
+    for (const Begun& begun : batch) {
+      if (begun.claims.empty()) ++outcome_.done;
+      for (const SweepPiece& piece : begun.claims) {
+        // What stops the sweep is the first error; a claim that stays ends with this process.
+        static_cast<void>(store_.give_up(subject_of(piece), *begun.candidate, piece));
+      }
     }
     return status;
   }
 
-  Status measure(const SweepCandidate& candidate, const std::vector<SweepPiece>& pieces) {
-    const std::string path = path_of(candidate);
-    const FileGuard guard(path, options_.keep);
-    const Clock::time_point start = Clock::now();
-    PieceResult result;
-    auto made = workshop_.make(candidate, path);
-    if (!made.ok() && is_of_candidate(made.error()))
-      return finish_broken(candidate, pieces, result, made.error().message);
-    CB_TRY(result.file, std::move(made));
-    result.make_seconds = seconds_since(start);
-    CB_TRY(const auto open, workshop_.open(path));
-    if (!candidate.emulated) {
-      CB_TRY(result.speed, open->measure_speed());
+  /// Makes and opens files. An error that is not a candidate's own stops here, and what was made is
+  /// still measured.
+  Status begin(std::span<Begun> batch) {
+    for (Begun& begun : batch) {
+      const SweepCandidate& candidate = *begun.candidate;
+      const std::string path = path_of(candidate);
+      begun.guard = std::make_unique<FileGuard>(path, options_.keep);
+      const Clock::time_point start = Clock::now();
+      auto made = workshop_.make(candidate, path);
+      if (!made.ok() && is_of_candidate(made.error())) {
+        CB_TRY_STATUS(finish_broken(begun, made.error().message));
+        continue;
+      }
+      CB_TRY(begun.result.file, std::move(made));
+      begun.result.make_seconds = seconds_since(start);
+      CB_TRY(begun.open, workshop_.open(path));
+      if (!candidate.emulated) {
+        CB_TRY(begun.result.speed, begun.open->measure_speed());
+      }
     }
+    return {};
+  }
+
+  /// Every piece by all that have it, in lockstep: the reference is read once for them.
+  Status measure(std::span<Begun> batch, const std::vector<SweepPiece>& pieces) {
     for (const SweepPiece& piece : pieces) {
-      CB_TRY_STATUS(measure_piece(open->source(), piece, result));
-      if (!result.broken.empty()) return finish_broken(candidate, pieces, result, result.broken);
-      CB_TRY_STATUS(store_.finish(subject_of(piece), candidate, piece, result));
+      std::vector<Begun*> measured;
+      for (Begun& begun : batch) {
+        if (begun.open != nullptr && std::ranges::find(begun.claims, piece) != begun.claims.end())
+          measured.push_back(&begun);
+      }
+      if (measured.empty()) continue;
+      CB_TRY_STATUS(measure_piece(measured, piece));
+      for (Begun* begun : measured) {
+        if (!begun->result.broken.empty()) {
+          CB_TRY_STATUS(finish_broken(*begun, begun->result.broken));
+          continue;
+        }
+        CB_TRY_STATUS(store_.finish(subject_of(piece), *begun->candidate, piece, begun->result));
+        std::erase(begun->claims, piece);
+      }
     }
     return {};
   }
@@ -194,31 +245,43 @@ class Sweep {
     return fmt::format("{}/{}-{}.gguf", options_.folder, model_.name, name);
   }
 
-  Status finish_broken(const SweepCandidate& candidate, const std::vector<SweepPiece>& pieces,
-                       PieceResult result, const std::string& why) {
-    result.broken = why;
-    result.windows.clear();
-    for (const SweepPiece& piece : pieces)
-      CB_TRY_STATUS(store_.finish(subject_of(piece), candidate, piece, result));
-    return {};
-  }
-
-  /// Windows of a piece, or why the candidate is broken.
-  Status measure_piece(LogitsSource& source, const SweepPiece& piece, PieceResult& result) {
-    const Clock::time_point start = Clock::now();
-    result.windows.clear();
-    // Beyond so many windows a comparison no longer keeps each by itself.
-    for (std::size_t at = 0; at < piece.count && result.broken.empty();
-         at += Aggregate::kMostBlocks) {
-      CB_TRY_STATUS(measure_windows(source, text_of(piece), piece.first + at,
-                                    std::min(piece.count - at, Aggregate::kMostBlocks), result));
+  Status finish_broken(Begun& begun, const std::string& why) {
+    begun.result.broken = why;
+    begun.result.windows.clear();
+    begun.open = nullptr;
+    while (!begun.claims.empty()) {
+      const SweepPiece& piece = begun.claims.back();
+      CB_TRY_STATUS(store_.finish(subject_of(piece), *begun.candidate, piece, begun.result));
+      begun.claims.pop_back();
     }
-    result.window_seconds = seconds_since(start) / static_cast<double>(piece.count);
     return {};
   }
 
-  Status measure_windows(LogitsSource& source, const SweepText& text, std::size_t first,
-                         std::size_t count, PieceResult& result) {
+  /// Windows of a piece, or why a candidate is broken.
+  Status measure_piece(std::span<Begun* const> batch, const SweepPiece& piece) {
+    const Clock::time_point start = Clock::now();
+    for (Begun* begun : batch) begun->result.windows.clear();
+    // Beyond so many windows a comparison no longer keeps each by itself.
+    for (std::size_t at = 0; at < piece.count; at += Aggregate::kMostBlocks) {
+      CB_TRY_STATUS(measure_windows(batch, text_of(piece), piece.first + at,
+                                    std::min(piece.count - at, Aggregate::kMostBlocks)));
+    }
+    const double seconds =
+        seconds_since(start) / static_cast<double>(piece.count) / static_cast<double>(batch.size());
+    for (Begun* begun : batch) begun->result.window_seconds = seconds;
+    return {};
+  }
+
+  Status measure_windows(std::span<Begun* const> batch, const SweepText& text, std::size_t first,
+                         std::size_t count) {
+    std::vector<Begun*> healthy;
+    std::vector<LogitsSource*> sources;
+    for (Begun* begun : batch) {
+      if (!begun->result.broken.empty()) continue;
+      healthy.push_back(begun);
+      sources.push_back(&begun->open->source());
+    }
+    if (healthy.empty()) return {};
     const std::size_t context = options_.context_tokens;
     CompareOptions compare;
     compare.context_tokens = context;
@@ -226,23 +289,24 @@ class Sweep {
     compare.bootstrap.resamples = 1;  // the intervals come from the stored windows
     const auto tokens =
         std::span<const TokenId>(text.tokens).subspan(first * context, count * context);
-    LogitsSource* const candidates[] = {&source};
-    CB_TRY(const ComparisonResult compared,
-           compare_models(candidates, &reference_, tokens, compare));
-    const CandidateResult& found = compared.candidates.front();
-    if (found.broken.has_value()) {
-      result.broken = *found.broken;
-      return {};
-    }
-    CB_CHECK(found.windows_per_block == 1 && found.blocks.blocks() == count);
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::span<const double> sums = found.blocks.block(i);
-      result.windows.push_back({{.tokens = sums[kTokens],
-                                 .loss = sums[kLoss],
-                                 .reference_loss = sums[kReferenceLoss],
-                                 .divergence = sums[kDivergence],
-                                 .changed = sums[kChanged]},
-                                text_bytes_of_window(text, first + i, context)});
+    CB_TRY(const ComparisonResult compared, compare_models(sources, &reference_, tokens, compare));
+    for (std::size_t i = 0; i < healthy.size(); ++i) {
+      const CandidateResult& found = compared.candidates[i];
+      PieceResult& result = healthy[i]->result;
+      if (found.broken.has_value()) {
+        result.broken = *found.broken;
+        continue;
+      }
+      CB_CHECK(found.windows_per_block == 1 && found.blocks.blocks() == count);
+      for (std::size_t w = 0; w < count; ++w) {
+        const std::span<const double> sums = found.blocks.block(w);
+        result.windows.push_back({{.tokens = sums[kTokens],
+                                   .loss = sums[kLoss],
+                                   .reference_loss = sums[kReferenceLoss],
+                                   .divergence = sums[kDivergence],
+                                   .changed = sums[kChanged]},
+                                  text_bytes_of_window(text, first + w, context)});
+      }
     }
     return {};
   }

@@ -6,7 +6,11 @@
 //   it, then, while there is budget, for the rest.
 // Budget: a piece of work is begun when its expected time (means of what was measured) still fits;
 //   the first of a model is always begun.
-// Resuming: what the store has is not measured again. Ctrl-C and errors lose the piece at hand.
+// Resuming: what the store has is not measured again. Ctrl-C and errors lose the pieces at hand,
+// one
+//   of each candidate that is open.
+// Lockstep: candidates of one round are made and measured `together`, against one reading of the
+//   reference. The figures are those of one at a time.
 // Broken candidates (logits that are not finite, sizes that cannot be met) are kept with their
 //   reason and do not stop the sweep. A full disk, a broken reference, Ctrl-C do.
 // Threads: one sweep uses its sources alone.
@@ -45,7 +49,7 @@ struct SweepWorkshop {
 
 /// What is about to happen, for whoever draws progress.
 struct SweepNews {
-  std::string candidate;
+  std::string candidate;     ///< the first of those that are together
   std::size_t number = 0;    ///< of the piece of work, from 1
   std::size_t of = 0;        ///< pieces in all, the finished ones of this run included
   double seconds_left = 0;   ///< expected for all of them, within the budget; 0: not known yet
@@ -59,6 +63,9 @@ struct SweepOptions {
   double budget_seconds = 0;      ///< 0: none
   std::string folder;             ///< where candidates' files are made
   bool keep = false;              ///< leave them there
+  /// Candidates that are open at once and read the same windows in lockstep, so that the reference
+  /// is read once for them.
+  std::size_t together = 1;
   std::optional<TokenId> beginning;
   std::function<void(const SweepNews&)> news;
 };

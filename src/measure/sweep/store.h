@@ -82,6 +82,7 @@ struct SweepPiece {
   std::string text_hash;
   std::size_t first = 0;
   std::size_t count = 0;
+  bool operator==(const SweepPiece&) const = default;
 };
 
 /// What measuring a piece gave.

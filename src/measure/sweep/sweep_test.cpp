@@ -189,6 +189,54 @@ TEST_F(SweepFiles, MeasuresEveryCandidateAndRemovesItsFile) {
               1e-9);
 }
 
+TEST_F(SweepFiles, TogetherTheReferenceIsReadOnceAndNothingElseChanges) {
+  options_.max_windows = 8;
+  std::vector<SweepCandidate> candidates = some_candidates(5);
+  candidates.push_back({.name = "nan", .method = "rounding", .expected_bits = 9});
+  candidates.push_back({.name = "small", .method = "rounding", .expected_bits = 10});
+  ASSERT_TRUE(sweep(candidates).ok());
+  const std::size_t read_alone = reference_.tokens_read;
+  const StoredModel alone = stored();
+  std::filesystem::remove(store_path());
+  options_.together = 7;
+  reference_.tokens_read = 0;
+  made_.clear();
+  const auto outcome = sweep(candidates);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().message;
+  EXPECT_EQ(outcome->done, 7U);
+  EXPECT_EQ(files(), 1U) << "only the store is left";
+  EXPECT_EQ(reference_.tokens_read, 8 * (kContext - 1));
+  EXPECT_GT(read_alone, 5 * reference_.tokens_read);
+  const StoredModel together = stored();
+  ASSERT_EQ(together.candidates.size(), alone.candidates.size());
+  for (std::size_t i = 0; i < alone.candidates.size(); ++i) {
+    const StoredCandidate& one = alone.candidates[i];
+    const StoredCandidate& other = together.candidates[i];
+    EXPECT_EQ(other.candidate.name, one.candidate.name);
+    EXPECT_EQ(other.broken.empty(), one.broken.empty());
+    ASSERT_EQ(other.windows.size(), one.windows.size());
+    for (const auto& [key, window] : one.windows) {
+      const StoredWindow& same = other.windows.at(key);
+      EXPECT_EQ(same.score.divergence, window.score.divergence);
+      EXPECT_EQ(same.score.loss, window.score.loss);
+      EXPECT_EQ(same.text_bytes, window.text_bytes);
+    }
+  }
+}
+
+TEST_F(SweepFiles, TogetherADiskThatFillsKeepsWhatWasMadeBefore) {
+  options_.max_windows = 8;
+  options_.together = 3;
+  std::vector<SweepCandidate> candidates = some_candidates(3);
+  candidates[1].name = "disk";  // third in order
+  const auto outcome = sweep(candidates);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.error().kind, ErrorKind::io);
+  EXPECT_EQ(points_of(stored()).size(), 2U);
+  candidates[1].name = "3";
+  EXPECT_EQ(sweep(candidates)->done, 1U) << "no claim is left behind";
+}
+
 TEST_F(SweepFiles, GoesOnWhereItStopped) {
   options_.max_windows = 8;
   options_.news = [](const SweepNews& news) {

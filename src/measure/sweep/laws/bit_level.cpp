@@ -3,8 +3,10 @@
 // Formula: loss = exp(a_f) T^-b_f over the files of a family that no smaller file of it beats.
 //   T: bits of the file over the mean of all; loss in nats per byte of text; b_f: what more bits
 //   are worth, by more weights or by more bits per weight.
-// Reference: "Dissecting Bit-Level Scaling Laws in Quantizing Vision Generative Models" (there two
-//   ways of generating pictures for our families of language models).
+// Reference: "Dissecting Bit-Level Scaling Laws in Quantizing Vision Generative Models". It compares
+//   the quality of pictures (two ways of generating them) at equal total bits by curves and states
+//   no formula for them; the power law is the usual one of the loss over the size, with total bits
+//   for parameters, and families of language models take the place of its two ways.
 #include <algorithm>
 #include <cmath>
 #include <map>

@@ -2,8 +2,12 @@
 //
 // Formula: D = c_m log2(B) / ((E + 0.5)^delta (M + 0.5)^nu). D: damage in nats per token, E and M:
 //   exponent and mantissa bits, B: weights that share a scale, c_m: one constant per model.
-// In the paper D is the loss added by training in the format, and c = d^beta / (gamma N^alpha) with
-//   N parameters and d training tokens. Our models are trained once, on texts of unknown length.
+// The paper's joint law is L = n / N^alpha + d / T^beta + epsilon + (T^beta / N^alpha) log2(B) /
+//   (gamma (E + 0.5)^delta (M + 0.5)^nu), N parameters and T training tokens: its last term is ours,
+//   with c_m = T^beta / (gamma N^alpha). Two things are not the paper's. Its last term is the loss
+//   added by training in the format (weights, activations and gradients), ours the divergence after
+//   weights alone were rounded. And alpha, beta and gamma cannot be told apart from models that are
+//   trained once, on texts of unknown length.
 // Best layout: of E + M bits the law wants (E + 0.5) / (M + 0.5) = delta / nu.
 // Reference: "Scaling Laws for Floating Point Quantization Training", the joint law over E, M, B.
 #include <algorithm>
@@ -73,7 +77,8 @@ FittedLaw fit(std::span<const LawPoint> all) {
       "trained once, on a text of unknown length, and rounded afterwards");
   if (lost > 0) {
     law.findings.push_back(
-        fmt::format("{} points with more than {} nats are left out", lost, detail::kLostDamage));
+        fmt::format("{} with more than {} nats {} left out", detail::counted_points(lost),
+                    detail::kLostDamage, lost == 1 ? "is" : "are"));
   }
   return law;
 }

@@ -93,6 +93,10 @@ std::vector<LawPoint> quantized_points(std::span<const LawPoint> points) {
   return chosen;
 }
 
+std::string counted_points(std::size_t count) {
+  return fmt::format("{} point{}", count, count == 1 ? "" : "s");
+}
+
 std::string in_words(const Estimate& parameter) {
   return print_with_interval(record_of("", "", parameter));
 }

@@ -82,6 +82,9 @@ std::size_t index_of(std::vector<std::string>& names, const std::string& name);
 /// where damage follows from bits.
 std::vector<LawPoint> quantized_points(std::span<const LawPoint> points);
 
+/// "1 point", "12 points".
+std::string counted_points(std::size_t count);
+
 /// "4.1 [3.9, 4.3]".
 std::string in_words(const Estimate& parameter);
 

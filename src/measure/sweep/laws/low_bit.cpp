@@ -4,7 +4,9 @@
 //   file; one line per model m. Rounding with half the step has a quarter of the error, so a
 //   method that uses its bits well has s = 2 ln 2 = 1.39 per bit.
 // Fails: the perplexity more than doubles.
-// Reference: "How Good Are Low-bit Quantized LLaMA3 Models? An Empirical Study" (methods by bits).
+// Reference: "How Good Are Low-bit Quantized LLaMA3 Models? An Empirical Study": tables of perplexity
+//   and accuracy by method and bits, whose finding (little is lost at 4 bits, nearly all below 3)
+//   this line sums up. The paper states no formula; the exponential is from the argument above.
 #include <cmath>
 #include <map>
 #include <set>

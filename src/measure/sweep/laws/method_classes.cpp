@@ -3,6 +3,8 @@
 // Formula: D = exp(a_m + g_c - s (bits - 4)). D: damage in nats per token; bits: per weight of the
 //   file; m: model; c: class of method; g is 0 for the class with the most points, so exp(g_c) is
 //   the damage of a class at equal bits beside that one.
+// The paper compares classes in tables and states no formula; this is its comparison at equal bits
+//   as one regression.
 // Reference: "Benchmarking Post-Training Quantization in LLMs: Comprehensive Taxonomy, Unified
 //   Evaluation, and Comparative Analysis" (there the classes compensate, rotate, scale by salience
 //   or optimize; ours are listed in docs/measure.md).
