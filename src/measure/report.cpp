@@ -228,6 +228,11 @@ Report build_comparison_report(const ComparisonStory& story) {
   figures.blocks.emplace_back(Commands{"These figures again:", all_commands(story)});
   report.sections.push_back(std::move(figures));
   report.environment = story.environment;
+  for (const CandidateStory& candidate : story.candidates) {
+    const bool known =
+        std::ranges::find(report.commands, candidate.command) != report.commands.end();
+    if (!candidate.command.empty() && !known) report.commands.push_back(candidate.command);
+  }
   return report;
 }
 

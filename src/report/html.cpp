@@ -1,5 +1,6 @@
 #include "report/html.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "report/html_style.h"
@@ -128,6 +129,20 @@ void write_blocks(const std::vector<Block>& blocks, std::string& page) {
   for (const Block& block : blocks) std::visit(BlockWriter(page), block);
 }
 
+bool shows_numbers(const std::vector<Block>& blocks) {
+  return std::ranges::any_of(blocks, [](const Block& block) {
+    return !std::holds_alternative<Paragraph>(block) && !std::holds_alternative<Commands>(block);
+  });
+}
+
+/// Where the numbers that follow come from.
+void write_source(const std::vector<std::string>& commands, std::string& page) {
+  if (commands.empty()) return;
+  page += "<p class=\"made\">";
+  for (const std::string& line : commands) page += "<code>" + escape_html(line) + "</code>";
+  page += "</p>\n";
+}
+
 void write_environment(const Environment& environment, std::string& page) {
   page += "<footer>\n<h2>Measured on</h2>\n<dl>\n";
   for (const auto& [name, value] : environment) {
@@ -163,11 +178,14 @@ std::string render_html(const Report& report) {
   page += element("p", "kicker", report.kicker);
   page += element("h1", "", report.title);
   page += element("p", "lead", report.lead);
+  write_source(report.commands, page);
   page += "</header>\n";
   write_blocks(report.opening, page);
   for (const Section& section : report.sections) {
     page += "<section>\n";
     page += element("h2", "", section.title);
+    if (shows_numbers(section.blocks))
+      write_source(section.commands.empty() ? report.commands : section.commands, page);
     write_blocks(section.blocks, page);
     page += "</section>\n";
   }

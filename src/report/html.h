@@ -82,6 +82,7 @@ using Block = std::variant<Paragraph, Figures, Table, Chart, Quotes, Commands>;
 struct Section {
   std::string title;
   std::vector<Block> blocks;
+  std::vector<std::string> commands = {};  ///< that made its numbers; empty: those of the report
 };
 
 struct Report {
@@ -91,6 +92,8 @@ struct Report {
   std::vector<Block> opening;  ///< before the first section
   std::vector<Section> sections;
   Environment environment;
+  /// Stand, small, under the title and under the heading of each section that shows numbers.
+  std::vector<std::string> commands = {};
 };
 
 std::string render_html(const Report& report);

@@ -36,6 +36,10 @@ h3 { margin: 0 0 .5rem; font: 600 .9375rem/1.35 var(--sans); }
 p { margin: 0 0 1rem; max-width: 40rem; overflow-wrap: anywhere; }
 .note, figcaption, .interval, caption, dt { font: .8125rem/1.45 var(--sans); color: var(--soft); }
 .note { margin: 0 0 .375rem; }
+.made { margin: 0 0 1rem; max-width: none; font: .75rem/1.5 var(--mono); color: var(--soft); }
+header .made { margin: 1rem 0 0; }
+.made code { display: block; font: inherit; padding-left: 1.25em; text-indent: -1.25em; }
+.made code::before { content: "$ "; user-select: none; }
 
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr));
   gap: 0 1.5rem; margin: 1.5rem 0; }
@@ -102,7 +106,7 @@ rect[class^="s"] { stroke: var(--paper); stroke-width: 1; }
 .table { overflow-x: auto; margin: 1.5rem 0; }
 table { border-collapse: collapse; width: 100%; font: .875rem/1.45 var(--sans);
   font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: .5rem; }
+caption { text-align: left; padding-bottom: .5rem; max-width: calc(100vw - 2rem); }
 th, td { padding: .4375rem 0 .4375rem 1rem; text-align: right; vertical-align: baseline;
   border-bottom: 1px solid var(--rule); font-weight: 400; }
 th:first-child { text-align: left; padding-left: 0; }
@@ -136,6 +140,10 @@ footer h2 { font: 600 .9375rem/1.35 var(--sans); }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(14rem, 1fr)); gap: .625rem 1.5rem;
   margin: 0 0 1.25rem; }
 dd { margin: 0; font: .8125rem/1.45 var(--sans); overflow-wrap: anywhere; }
+@media (min-width: 56rem) {  /* a wide table takes more room than the text */
+  .table { width: max-content; min-width: 100%; max-width: min(66rem, 100vw - 3rem);
+    margin-left: 50%; transform: translateX(-50%); }
+}
 @media (max-width: 30rem) {
   main { padding: 1.75rem 1rem 2rem; }
   h1 { font-size: 1.8125rem; }
@@ -150,7 +158,9 @@ dd { margin: 0; font: .8125rem/1.45 var(--sans); overflow-wrap: anywhere; }
     --s2: #b14a0c; --s3: #d99a6c; --s4: #6d6a63; --s5: #b9b4a8; }
   body { font-size: 10.5pt; }
   main { max-width: none; padding: 0; }
-  .table { overflow: visible; break-inside: avoid; }
+  .table { overflow: visible; break-inside: avoid; width: auto; min-width: 0; max-width: none;
+    margin-left: 0; transform: none; }
+  caption { max-width: none; }
   .exchange, tr { break-inside: avoid; }
   table { font-size: 8.5pt; }
   td { white-space: normal; }

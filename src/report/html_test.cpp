@@ -115,6 +115,23 @@ TEST(Html, EveryTextAppearsOnlyEscaped) {
   EXPECT_GT(count, 30U) << "a text is missing";
 }
 
+TEST(Html, NumbersShowTheCommandThatMadeThem) {
+  Report report = full_report(kHostile);
+  report.commands = {"checkbit measure '<b>'"};
+  report.sections.push_back({"Words alone", {Paragraph{"none"}}});
+  report.sections.push_back({"Of another", {Table{"t", {"a"}, {{"1"}}}}, {"checkbit probe all"}});
+  const std::string page = render_html(report);
+  const auto count = [&](const std::string& text) {
+    std::size_t times = 0;
+    for (std::size_t at = page.find(text); at != std::string::npos; at = page.find(text, at + 1))
+      ++times;
+    return times;
+  };
+  EXPECT_EQ(count("<code>checkbit measure &#39;&lt;b&gt;&#39;</code>"), 2U) << "title, section";
+  EXPECT_EQ(count("<code>checkbit probe all</code>"), 1U);
+  check_balance(page);
+}
+
 TEST(Html, HasTheSemanticsReadersNeed) {
   const auto seen = check_balance(render_html(full_report("plain")));
   for (const char* wanted : {"main", "header", "h1", "h2", "h3", "section", "figure", "figcaption",

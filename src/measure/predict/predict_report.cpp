@@ -34,7 +34,7 @@ Chart auc_chart(const TargetResult& target) {
     bars.back().text = in_words(entry.auc);
   }
   return {.title = fmt::format("How well it is foretold that {}", target.title),
-          .body = svg_bars(bars),
+          .body = svg_bars(bars, /*full=*/1),
           .caption = fmt::format(
               "Area under the ROC curve on {} held-out {}, of which {} fail: 0.5 is a coin, 1 puts "
               "every failure first.",
@@ -155,7 +155,8 @@ Report build_prediction_report(const PredictionStory& story) {
                 .lead = describe_prediction(story),
                 .opening = {},
                 .sections = {},
-                .environment = story.environment};
+                .environment = story.environment,
+                .commands = {story.command}};
   for (const TargetResult& target : result.targets) {
     Section section{.title = "Foretelling that " + target.title, .blocks = {}};
     if (target.predictors.empty()) {

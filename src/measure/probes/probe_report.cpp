@@ -22,7 +22,7 @@ Chart scores_chart(const ProbeStory& story, const std::string& model,
   }
   return {
       .title = "Score of each part",
-      .body = svg_bars(bars),
+      .body = svg_bars(bars, /*full=*/1),
       .caption = fmt::format("1 would be: {}. Error bars are 95 % intervals of each model alone; "
                              "the paired difference, in the table, is surer.",
                              story.probe->score)};
@@ -54,11 +54,12 @@ void add_changed(const ProbeStory& story, const std::string& model, const std::s
 }
 
 Section section_of(const ProbeStory& story, const std::string& model, const std::string& reference,
-                   const std::string& command) {
+                   const std::string& command, bool alone) {
   Section section{std::string(story.probe->title), {}};
-  section.blocks.emplace_back(Paragraph{describe_probe(*story.probe, story.result) +
-                                        " It measures " + std::string(story.probe->measures) +
-                                        "."});
+  // What it found stands above already when there is no other.
+  const std::string found = alone ? "" : describe_probe(*story.probe, story.result) + " ";
+  section.blocks.emplace_back(
+      Paragraph{found + "It measures " + std::string(story.probe->measures) + "."});
   if (!story.result.items.empty())
     section.blocks.emplace_back(scores_chart(story, model, reference));
   for (const Block& block : story.result.blocks) section.blocks.push_back(block);
@@ -84,9 +85,10 @@ Report build_probe_report(const std::vector<ProbeStory>& stories, const std::str
                     : fmt::format("{} probes of {}, each with made-up items from one seed.",
                                   stories.size(), model);
   for (const ProbeStory& story : stories)
-    report.sections.push_back(section_of(story, model, reference, command));
+    report.sections.push_back(section_of(story, model, reference, command, stories.size() == 1));
   report.sections.push_back({"How to repeat it", {Commands{"These figures again:", {command}}}});
   report.environment = describe_environment();
+  report.commands = {command};
   return report;
 }
 

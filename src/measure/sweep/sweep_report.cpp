@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <optional>
 
 #include "report/number.h"
@@ -98,10 +99,10 @@ Section section_of(const Law& law, const FittedLaw& fitted) {
     section.blocks.emplace_back(Paragraph{"Not fitted: " + fitted.refused});
     return section;
   }
-  Table table{
-      fmt::format("{} points, residuals of {:.3g}", fitted.points, fitted.residual_deviation),
-      {"Parameter", "Value with 95 % interval"},
-      {}};
+  Table table{fmt::format("{}, residuals of {:.3g}", detail::counted_points(fitted.points),
+                          fitted.residual_deviation),
+              {"Parameter", "Value with 95 % interval"},
+              {}};
   for (const LawParameter& parameter : fitted.parameters) {
     table.rows.push_back(
         {parameter.name,
@@ -168,8 +169,10 @@ Report build_sweep_report(const SweepStory& story) {
   report.kicker = "Checkbit sweep";
   report.title = story.models.size() == 1 ? "Which size of " + story.models[0].model.name
                                           : "Which size of which model";
-  for (const std::string& verdict : story.verdicts)
+  for (std::string verdict : story.verdicts) {
+    verdict.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(verdict.front())));
     report.lead += (report.lead.empty() ? "" : " ") + verdict + ".";
+  }
   for (const StoredModel& model : story.models) {
     if (story.verdicts.empty()) report.lead += front_in_words(model) + " ";
   }
@@ -180,6 +183,7 @@ Report build_sweep_report(const SweepStory& story) {
   }
   report.sections.push_back({"Again", {Commands{"These figures again:", {story.command}}}});
   report.environment = story.environment;
+  report.commands = {story.command};
   return report;
 }
 

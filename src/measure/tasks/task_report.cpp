@@ -35,7 +35,7 @@ Chart accuracy_chart(const TaskStory& story) {
   const double chance = chance_level(*story.data, story.model.items.size());
   if (chance > 0)
     bars.push_back({.label = "guessing", .value = chance, .text = print_quantity(chance, "share")});
-  return {"Accuracy", svg_bars(bars), "Whiskers: 95 % intervals (Wilson)."};
+  return {"Accuracy", svg_bars(bars, /*full=*/1), "Whiskers: 95 % intervals (Wilson)."};
 }
 
 Chart flips_chart(const Flips& flips) {
@@ -188,6 +188,7 @@ Report build_task_report(const TaskStory& story) {
   figures.blocks.emplace_back(Commands{"These figures again:", {story.command}});
   report.sections.push_back(std::move(figures));
   report.environment = story.environment;
+  report.commands = {story.command};
   return report;
 }
 
