@@ -69,10 +69,18 @@ Result<TaskResult> run_on(const std::string& model, bool is_reference, const Tas
                           const Arguments& arguments, Console& console) {
   SessionOptions options = task_session_options(session_options(arguments, console));
   if (is_reference) options.cache_type = std::nullopt;
-  CB_TRY(Session session, open_session(model, options, console));
   TaskOptions how = task_options(arguments);
+  std::optional<Session> session;
+  CB_TRY(session, open_session(model, options, console));
+  const std::int64_t needed = context_needed(session->tokenizer(), *story.task, *story.data, how);
+  if (!arguments.has("--context") && needed > session->context_tokens() &&
+      needed <= session->model().hyperparameters().context_length) {
+    options.context_tokens = needed;
+    session.reset();
+    CB_TRY(session, open_session(model, options, console));
+  }
   how.label = "asking " + clean_line(is_reference ? story.reference_name : story.model_name);
-  return run_task(session, *story.task, *story.data, how);
+  return run_task(*session, *story.task, *story.data, how);
 }
 
 /// Scores the models between the two, each from a file that goes away again.

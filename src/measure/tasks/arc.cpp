@@ -78,7 +78,9 @@ Result<Question> read_published(const JsonRecord& record) {
   return question;
 }
 
-Result<TaskItem> make_item(const JsonRecord& record, Question question) {
+Result<TaskItem> make_item(const JsonRecord& record) {
+  CB_TRY(Question question,
+         record.has("instruction") ? read_instruction(record) : read_published(record));
   if (question.choices.size() < 2 || question.choices.size() != question.labels.size())
     return record.error("expected two choices or more, each with its label");
   const auto right = std::ranges::find(question.labels, question.key);
@@ -94,17 +96,7 @@ Result<TaskItem> make_item(const JsonRecord& record, Question question) {
   return item;
 }
 
-Result<TaskData> load(const TaskInput& input) {
-  CB_TRY(const std::vector<JsonRecord> records, read_json_records(input));
-  TaskData data;
-  for (const JsonRecord& record : records) {
-    CB_TRY(Question question,
-           record.has("instruction") ? read_instruction(record) : read_published(record));
-    CB_TRY(TaskItem item, make_item(record, std::move(question)));
-    data.items.push_back(std::move(item));
-  }
-  return data;
-}
+Result<TaskData> load(const TaskInput& input) { return load_json_items(input, make_item); }
 
 constexpr std::string_view kMeasures[] = {"accuracy", "accuracy_normalized"};
 constexpr std::string_view kSamples[] = {

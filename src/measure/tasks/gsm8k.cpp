@@ -67,21 +67,18 @@ Result<std::vector<Verdict>> judge(const TaskItem& item, const std::string& text
   return verdicts;
 }
 
-Result<TaskData> load(const TaskInput& input) {
-  CB_TRY(const std::vector<JsonRecord> records, read_json_records(input));
-  TaskData data;
-  for (const JsonRecord& record : records) {
-    CB_TRY(const std::string question, record.text("question"));
-    TaskItem item;
-    CB_TRY(item.answer, record.text("answer"));
-    if (strict_number(item.answer) == kNothing)
-      return record.error("\"answer\" does not end in \"#### NUMBER\"");
-    item.line = record.line();
-    item.prompt = "Question: " + question + "\nAnswer:";
-    data.items.push_back(std::move(item));
-  }
-  return data;
+Result<TaskItem> make_item(const JsonRecord& record) {
+  CB_TRY(const std::string question, record.text("question"));
+  TaskItem item;
+  CB_TRY(item.answer, record.text("answer"));
+  if (strict_number(item.answer) == kNothing)
+    return record.error("\"answer\" does not end in \"#### NUMBER\"");
+  item.line = record.line();
+  item.prompt = "Question: " + question + "\nAnswer:";
+  return item;
 }
+
+Result<TaskData> load(const TaskInput& input) { return load_json_items(input, make_item); }
 
 constexpr std::string_view kMeasures[] = {"accuracy_strict", "accuracy_flexible"};
 constexpr std::string_view kSamples[] = {

@@ -71,16 +71,6 @@ Result<TaskItem> make_item(const JsonRecord& record) {
   return item;
 }
 
-Result<TaskData> load_json(const TaskInput& input) {
-  CB_TRY(const std::vector<JsonRecord> records, read_json_records(input));
-  TaskData data;
-  for (const JsonRecord& record : records) {
-    CB_TRY(TaskItem item, make_item(record));
-    data.items.push_back(std::move(item));
-  }
-  return data;
-}
-
 std::vector<std::string> lines_of(std::string_view text) {
   std::vector<std::string> lines;
   for (std::size_t at = 0; at < text.size();) {
@@ -125,7 +115,8 @@ Result<TaskData> load(const TaskInput& input) {
   const std::size_t begin = input.text.find_first_not_of(" \t\r\n");
   if (begin == std::string::npos)
     return fail(ErrorKind::invalid, "{}: the file is empty", input.path);
-  if (input.text[begin] == '{' || input.text[begin] == '[') return load_json(input);
+  if (input.text[begin] == '{' || input.text[begin] == '[')
+    return load_json_items(input, make_item);
   if (const auto bad = first_invalid_utf8(input.text)) {
     return fail(ErrorKind::invalid, "{}: not valid UTF-8 at byte {}; convert it to UTF-8 first",
                 input.path, *bad);

@@ -26,15 +26,7 @@ Result<TaskItem> make_item(const JsonRecord& record) {
   return item;
 }
 
-Result<TaskData> load(const TaskInput& input) {
-  CB_TRY(const std::vector<JsonRecord> records, read_json_records(input));
-  TaskData data;
-  for (const JsonRecord& record : records) {
-    CB_TRY(TaskItem item, make_item(record));
-    data.items.push_back(std::move(item));
-  }
-  return data;
-}
+Result<TaskData> load(const TaskInput& input) { return load_json_items(input, make_item); }
 
 Result<std::vector<Verdict>> judge(const TaskItem& item, const std::string& text) {
   return judge_program(item.prompt + text + "\n" + item.fields["test"].get<std::string>() +

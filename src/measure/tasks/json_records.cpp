@@ -197,4 +197,15 @@ Result<std::size_t> JsonRecord::index(std::string_view field) const {
   return error(quoted(field) + " is not a whole number from 0");
 }
 
+Result<TaskData> load_json_items(const TaskInput& input,
+                                 Result<TaskItem> (*make_item)(const JsonRecord& record)) {
+  CB_TRY(const std::vector<JsonRecord> records, read_json_records(input));
+  TaskData data;
+  for (const JsonRecord& record : records) {
+    CB_TRY(TaskItem item, make_item(record));
+    data.items.push_back(std::move(item));
+  }
+  return data;
+}
+
 }  // namespace checkbit

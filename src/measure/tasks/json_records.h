@@ -48,6 +48,10 @@ class JsonRecord {
 
 Result<std::vector<JsonRecord>> read_json_records(const TaskInput& input);
 
+/// One item of each record.
+Result<TaskData> load_json_items(const TaskInput& input,
+                                 Result<TaskItem> (*make_item)(const JsonRecord& record));
+
 /// "FILE:LINE: what".
 Error task_error(const std::string& path, std::size_t line, std::string_view what);
 

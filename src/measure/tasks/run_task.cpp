@@ -51,11 +51,20 @@ Status score_items(Session& session, const TaskData& data, std::span<const TaskI
                        });
 }
 
+std::int64_t answer_tokens(const Task& task, const TaskOptions& options) {
+  return options.max_tokens > 0 ? options.max_tokens : task.max_tokens;
+}
+
+std::span<const TaskItem> asked_items(const TaskData& data, const TaskOptions& options) {
+  const std::size_t all = data.items.size();
+  return std::span(data.items).first(options.limit > 0 ? std::min(options.limit, all) : all);
+}
+
 Status answer_items(Session& session, const TaskData& data, std::span<const TaskItem> items,
                     const TaskOptions& options, TaskResult& result) {
   const Task& task = *result.task;
   GenerateOptions generate;
-  generate.max_tokens = options.max_tokens > 0 ? options.max_tokens : task.max_tokens;
+  generate.max_tokens = answer_tokens(task, options);
   generate.stop.assign(task.stop.begin(), task.stop.end());
   generate.sampler.temperature = 0;
   std::vector<BatchRequest> requests;
@@ -87,14 +96,21 @@ SessionOptions task_session_options(SessionOptions options) {
   return options;
 }
 
+std::int64_t context_needed(const Tokenizer& tokenizer, const Task& task, const TaskData& data,
+                            const TaskOptions& options) {
+  if (task.judge == nullptr) return 0;
+  std::size_t longest = 0;
+  for (const TaskItem& item : asked_items(data, options))
+    longest = std::max(longest, tokenizer.encode(data.preamble + item.prompt).size());
+  return static_cast<std::int64_t>(longest) + answer_tokens(task, options);
+}
+
 Result<TaskResult> run_task(Session& session, const Task& task, const TaskData& data,
                             const TaskOptions& options) {
   if (task.able != nullptr) CB_TRY_STATUS(task.able());
   const auto start = std::chrono::steady_clock::now();
-  const std::size_t count =
-      options.limit > 0 ? std::min(options.limit, data.items.size()) : data.items.size();
-  const std::span<const TaskItem> items = std::span(data.items).first(count);
-  TaskResult result{.task = &task, .items = std::vector<ItemResult>(count)};
+  const std::span<const TaskItem> items = asked_items(data, options);
+  TaskResult result{.task = &task, .items = std::vector<ItemResult>(items.size())};
   CB_TRY_STATUS(task.judge == nullptr ? score_items(session, data, items, options, result)
                                       : answer_items(session, data, items, options, result));
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -42,6 +42,11 @@ struct TaskResult {
   std::size_t right(std::size_t measure) const;
 };
 
+/// Tokens that the longest prompt and its answer take; 0 for tasks of endings, which drop the front
+/// of what is too long, as the harness does.
+std::int64_t context_needed(const Tokenizer& tokenizer, const Task& task, const TaskData& data,
+                            const TaskOptions& options);
+
 /// Session options that suit tasks: rows of logits enough for both kinds.
 SessionOptions task_session_options(SessionOptions options);
 
