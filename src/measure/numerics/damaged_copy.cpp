@@ -23,7 +23,7 @@ Status copy_bytes(std::span<const std::uint8_t> bytes, int descriptor, const std
   Progress progress("copying", bytes.size(), "bytes");
   while (!bytes.empty()) {
     if (cancel_requested()) return cancelled_error();
-    const ssize_t written = write(descriptor, bytes.data(), std::min(kPiece, bytes.size()));
+    const ssize_t written = ::write(descriptor, bytes.data(), std::min(kPiece, bytes.size()));
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return io_error(path, "write the copy to damage");
     bytes = bytes.subspan(static_cast<std::size_t>(written));
@@ -73,19 +73,30 @@ Result<DamagedCopy> DamagedCopy::create(const ModelFile& source) {
 }
 
 Status DamagedCopy::toggle(std::uint64_t bit) {
-  for (const Stretch& stretch : stretches_) {
-    if (bit >= stretch.bits) {
-      bit -= stretch.bits;
-      continue;
-    }
-    const auto at = static_cast<off_t>(stretch.offset + bit / 8);
-    std::uint8_t byte = 0;
-    if (pread(descriptor_, &byte, 1, at) != 1) return io_error(path_, "read");
-    byte ^= static_cast<std::uint8_t>(1u << (bit % 8));
-    if (pwrite(descriptor_, &byte, 1, at) != 1) return io_error(path_, "write");
-    return {};
+  for (std::size_t i = 0; i < stretches_.size(); ++i) {
+    if (bit < stretches_[i].bits) return flip_bit(i, bit / 8, static_cast<int>(bit % 8));
+    bit -= stretches_[i].bits;
   }
   CB_CHECK(false);
+  return {};
+}
+
+Status DamagedCopy::flip_bit(std::size_t tensor, std::uint64_t byte, int bit) {
+  CB_CHECK(tensor < stretches_.size() && byte < stretches_[tensor].bits / 8 && bit < 8);
+  const auto at = static_cast<off_t>(stretches_[tensor].offset + byte);
+  std::uint8_t value = 0;
+  if (pread(descriptor_, &value, 1, at) != 1) return io_error(path_, "read");
+  value ^= static_cast<std::uint8_t>(1u << bit);
+  if (pwrite(descriptor_, &value, 1, at) != 1) return io_error(path_, "write");
+  return {};
+}
+
+Status DamagedCopy::write(std::size_t tensor, std::uint64_t byte,
+                          std::span<const std::uint8_t> bytes) {
+  CB_CHECK(tensor < stretches_.size() && byte + bytes.size() <= stretches_[tensor].bits / 8);
+  const auto at = static_cast<off_t>(stretches_[tensor].offset + byte);
+  if (pwrite(descriptor_, bytes.data(), bytes.size(), at) != std::ssize(bytes))
+    return io_error(path_, "write");
   return {};
 }
 

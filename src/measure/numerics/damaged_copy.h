@@ -27,6 +27,10 @@ class DamagedCopy {
   std::uint64_t data_bits() const { return data_bits_; }
   /// Flips each bit with probability `rate`; gives how many were flipped. Precondition: restored.
   Result<std::uint64_t> flip(double rate, std::uint64_t seed, std::uint64_t trial);
+  /// Flips one bit of a tensor's data, or flips it back. Precondition: it is there.
+  Status flip_bit(std::size_t tensor, std::uint64_t byte, int bit);
+  /// Puts other bytes into a tensor's data. Precondition: they fit there.
+  Status write(std::size_t tensor, std::uint64_t byte, std::span<const std::uint8_t> bytes);
   Status restore();
 
  private:
