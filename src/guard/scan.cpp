@@ -120,7 +120,7 @@ void check_scales(const BlockTable& table, TensorScan& scan, Findings& findings)
         largest_usual > 0 ? std::log2(it->amplitude / (largest_usual / 2)) : it->octaves;
     const double lonely = std::min(it->octaves, over_all);
     scan.lonely_octaves = std::max(scan.lonely_octaves, lonely);
-    if (lonely > kLonelyOctaves) {
+    if (lonely > (table.rows > 1 ? kLonelyOctaves : kVectorOctaves)) {
       absurd.emplace_back(it->block, lonely);
     } else {
       largest_usual = std::max(largest_usual, it->amplitude);
