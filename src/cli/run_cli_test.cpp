@@ -73,7 +73,9 @@ TEST(Cli, WithoutWordsListsTheCommands) {
   const CliResult result = run_in_process({});
   EXPECT_EQ(result.status, kExitDone);
   for (const Command* command : all_commands()) {
-    if (!command->group.empty()) EXPECT_THAT(result.out, HasSubstr(command->name));
+    if (!command->group.empty()) {
+      EXPECT_THAT(result.out, HasSubstr(command->name));
+    }
   }
 }
 
