@@ -28,9 +28,9 @@ class Copy {
     std::filesystem::copy_file(source, path_, std::filesystem::copy_options::overwrite_existing);
   }
   ~Copy() { std::filesystem::remove(path_); }
-  Session open() const {
+  Session open(int threads = 1) const {
     SessionOptions options;
-    options.threads = 1;
+    options.threads = threads;
     options.context_tokens = 64;
     options.max_logits = 64;
     options.repack = false;
@@ -119,6 +119,26 @@ TEST(Backward, GradientsAgreeWithTheLossComputedAgain) {
     }
     EXPECT_EQ(loss_of(session), *before) << "the copy is as it was";
   }
+}
+
+// The list of bits must not depend on the machine: gradients are the same bits for any threads.
+TEST(Backward, GradientsDoNotDependOnThreads) {
+  const Copy copy("gemma3-window");
+  std::vector<std::vector<float>> sums;
+  for (const int threads : {1, 3}) {
+    Session session = copy.open(threads);
+    std::vector<float>& all = sums.emplace_back();
+    const auto loss =
+        loss_and_gradient(session, kTokens, kTargets, [&](const MatrixGradient& gradient) {
+          std::vector<float> row(static_cast<std::size_t>(gradient.columns));
+          for (std::int64_t r = 0; r < gradient.rows; r += 7) {
+            gradient.row(r, row.data());
+            all.insert(all.end(), row.begin(), row.end());
+          }
+        });
+    EXPECT_TRUE(loss.ok());
+  }
+  EXPECT_EQ(sums[0], sums[1]);
 }
 
 // A search on a tiny model does more than the same number of random flips, and the loss it states
