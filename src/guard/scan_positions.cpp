@@ -58,13 +58,13 @@ PositionResult judge(const PositionHistogram& histogram, const PositionHistogram
 bool is_lattice_run(const float* weights) {
   constexpr int kMostSteps = 255;
   constexpr float kTolerance = 0.15f;
-  const auto [low, high] = std::minmax_element(weights, weights + 16);
-  const float range = *high - *low;
+  const float low = *std::min_element(weights, weights + 16);
+  const float range = *std::max_element(weights, weights + 16) - low;
   if (!(range > 0)) return false;
   for (int steps = 1; steps <= kMostSteps; ++steps) {
     const float inverse = static_cast<float>(steps) / range;
     const bool all = std::all_of(weights, weights + 16, [&](float w) {
-      const float at = (w - *low) * inverse;
+      const float at = (w - low) * inverse;
       return std::abs(at - std::round(at)) <= kTolerance;
     });
     if (all) return true;

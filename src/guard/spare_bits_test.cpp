@@ -51,7 +51,9 @@ TEST(SpareBits, EveryTypeLeavesWhatTheTableSaysAndNothingOutsideItsScales) {
     EXPECT_EQ(at->second.zeros[constant.byte] & constant.mask, constant.mask)
         << constant.format << " byte " << constant.byte;
   }
-  for (const auto& [name, bits] : found) {
+  for (const auto& entry : found) {  // a binding could not be captured below
+    const std::string& name = entry.first;
+    const ConstantBits& bits = entry.second;
     for (std::size_t i = 0; i < bits.zeros.size(); ++i) {
       const bool listed = std::ranges::any_of(
           kConstants, [&](const Constant& c) { return name == c.format && c.byte == i; });
