@@ -19,7 +19,7 @@ TABLE_TYPES ?= CB2,Q2_K,CB3,Q3_K_M,Q4_0,CB4,Q4_K_M,Q6_K
 
 MODELS := smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b
 
-.PHONY: build setup demo measure-demo model models test test-identity asan tsan clang arm64 fuzz checklist check-oracles bench-run bench-types bench-kernels bench-order \
+.PHONY: build setup demo measure-demo model models test test-identity asan tsan clang arm64 fuzz checklist check-oracles bench-run bench-types bench-kernels bench-order bench-guard guard-curves guard-pictures \
   performance-docs measure-table reference format install clean help
 
 build: setup ## build build/release/checkbit (the default)
@@ -102,6 +102,17 @@ bench-order: models ## what the canonical order of sums costs: beside kernels th
 	@tools/setup build bench
 	@cmake --preset release >/dev/null && cmake --build $(BUILD) -j $(JOBS) --target run_bench
 	@$(BUILD)/run_bench $(MODELS)
+
+bench-guard: models ## every bar of the guard, found and goal (an hour and more); GUARD=--short for minutes
+	@tools/setup build bench
+	@cmake --preset release >/dev/null && cmake --build $(BUILD) -j $(JOBS) --target checkbit $(if $(wildcard src/guard/*_bench.cpp),guard_bench)
+	@python3 bench/bench_guard.py $(GUARD)
+
+guard-curves: models ## damage over bit error rate, every type and field: GUARD="--budget 20m" a file (hours; goes on)
+	@python3 bench/guard_curves.py $(GUARD)
+
+guard-pictures: ## the pictures and the table of docs/guard.md from what guard-curves found
+	@python3 bench/guard_curves.py --draw
 
 measure-table: models ## every model at eight sizes with intervals: TEXT=FILE, WINDOWS=24 (hours; goes on where it stopped)
 	@test -n "$(TEXT)" || { echo "make measure-table TEXT=FILE: which text?" >&2; exit 1; }

@@ -17,7 +17,7 @@ namespace checkbit {
 namespace {
 
 constexpr std::array<std::string_view, static_cast<std::size_t>(Field::count)> kFieldNames = {
-    "quant", "sign", "scale", "min", "super_scale", "super_min", "sum"};
+    "quant", "value", "sign", "scale", "min", "super_scale", "super_min", "sum"};
 constexpr std::array<std::string_view, static_cast<std::size_t>(FieldPart::count)> kPartNames = {
     "whole", "mantissa", "exponent", "sign"};
 

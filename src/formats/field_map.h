@@ -25,7 +25,8 @@
 namespace checkbit {
 
 enum class Field : std::uint8_t {
-  quant,        ///< the weight's own number, or its index into a table
+  quant,        ///< the weight's own few bits, or an index into a table
+  value,        ///< a weight that is a float without a scale: norms, F16
   sign,         ///< its sign, where that is stored apart
   scale,        ///< of the smallest group
   min,          ///< its offset or minimum

@@ -40,6 +40,7 @@ std::set<Output> allowed(const Format& format, Field field) {
       tied ? std::set{Output::scale, Output::min_scale} : std::set{Output::scale};
   switch (field) {
     case Field::quant:
+    case Field::value:
     case Field::sign:
       return {Output::q};
     case Field::scale:

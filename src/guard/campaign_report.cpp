@@ -95,10 +95,37 @@ nlohmann::ordered_json cell_json(const CellSummary& cell) {
   return json;
 }
 
+void add_outcomes(const CampaignStory& story, std::vector<Record>& records) {
+  const OutcomeCounts total = total_outcomes(story);
+  const auto add = [&](std::string name, std::uint64_t value, std::string unit) {
+    records.push_back({.name = std::move(name),
+                       .value = static_cast<double>(value),
+                       .unit = std::move(unit),
+                       .command = story.command});
+  };
+  add("fault_trials", total.total(), "trials");
+  for (std::size_t i = 0; i < kOutcomes; ++i) {
+    records.push_back(share_of(fmt::format("faults_{}", to_string(static_cast<Outcome>(i))),
+                               total.of[i], total.total(), story.command));
+  }
+  std::uint64_t checks = 0;
+  std::uint64_t skipped = 0;
+  for (const CellSummary& cell : story.cells) {
+    checks += cell.checks;
+    skipped += cell.skipped_checks;
+  }
+  add("checks_executed", checks, "checks");
+  add("trials_with_skipped_checks", skipped, "trials");
+}
+
 }  // namespace
 
 std::string describe_campaign(const CampaignStory& story) {
   const OutcomeCounts total = total_outcomes(story);
+  if (story.cells.empty()) {
+    return fmt::format("{} ({}, guard {}), over {} tokens a trial:", story.setting.model,
+                       story.setting.format, story.setting.guard, story.text_tokens);
+  }
   return fmt::format(
       "{} ({}, guard {}): {} trials over {} tokens each: {} corrected, {} detected, {} benign, {} "
       "silent.",
@@ -144,21 +171,8 @@ Table survival_table(const CampaignStory& story) {
 }
 
 std::vector<Record> campaign_records(const CampaignStory& story) {
-  const OutcomeCounts total = total_outcomes(story);
-  std::vector<Record> records = {{.name = "fault_trials",
-                                  .value = static_cast<double>(total.total()),
-                                  .unit = "trials",
-                                  .command = story.command}};
-  for (std::size_t i = 0; i < kOutcomes; ++i) {
-    records.push_back(share_of(fmt::format("faults_{}", to_string(static_cast<Outcome>(i))),
-                               total.of[i], total.total(), story.command));
-  }
-  std::uint64_t checks = 0;
-  for (const CellSummary& cell : story.cells) checks += cell.checks;
-  records.push_back({.name = "checks_executed",
-                     .value = static_cast<double>(checks),
-                     .unit = "checks",
-                     .command = story.command});
+  std::vector<Record> records;
+  if (!story.cells.empty()) add_outcomes(story, records);
   for (const SurvivedRate& rate : story.survived) {
     records.push_back({.name = "bit_error_rate_survived",
                        .value = std::sqrt(rate.low * rate.high),

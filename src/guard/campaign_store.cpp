@@ -28,6 +28,8 @@ std::string CampaignSetting::key() const {
 
 Result<CampaignStore> CampaignStore::open(const std::string& path) {
   CB_TRY(Database database, Database::open(path));
+  // A trial takes less than the disk does to make sure of it: a lost one is made again.
+  CB_TRY_STATUS(database.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"));
   CB_TRY_STATUS(database.prepare_tables(kTables, kVersion));
   return CampaignStore(std::move(database));
 }

@@ -71,7 +71,7 @@ TEST_F(CampaignTest, FaultsChangeLogitsAndGoAway) {
   ASSERT_NE(tiny, nullptr);
   for (const char* text :
        {"field=scale.sign count=3", "field=scale count=3",
-        "in=kv token=9 field=quant.exponent count=40", "in=accumulators",
+        "in=kv token=9 field=value.exponent count=40", "in=accumulators",
         "in=activations field=exponent", "count=30 burst=8", "page=4096", "rate=0.001 token=12"}) {
     FaultSpec spec = spec_of(text);
     const auto hit = tiny->trial(spec, 1);

@@ -125,6 +125,11 @@ Status DamagedSession::record_computation(const FaultSpec& spec) {
   return {};
 }
 
+/// The guard gave up on a product: nothing wrong reached the user, who was told.
+bool DamagedSession::is_refusal(const Error& error) const {
+  return session_.options().guard >= GuardLevel::check && error.kind == ErrorKind::corrupt;
+}
+
 Status DamagedSession::inject(const FaultSpec& spec, std::uint64_t number, InjectedFaults& faults,
                               TrialResult& result) {
   std::optional<MemoryRegions> cache;
@@ -167,7 +172,13 @@ Status DamagedSession::read_damaged(const FaultSpec& spec, std::uint64_t number,
   }
   {
     const Attached attached(session_.executor(), computes(spec) ? &computation_ : nullptr);
-    CB_TRY_STATUS(read(at, end, row));
+    const Status status = read(at, end, row);
+    if (!status && is_refusal(status.error())) {
+      result.alarms = std::max<std::uint64_t>(counts().alarms - before.alarms, 1);
+      result.outcome = Outcome::detected;
+      return {};
+    }
+    CB_TRY_STATUS(status);
   }
   const GuardCounters after = counts();
   result.alarms = after.alarms - before.alarms;

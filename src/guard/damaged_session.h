@@ -72,6 +72,7 @@ class DamagedSession {
   Status inject(const FaultSpec& spec, std::uint64_t number, InjectedFaults& faults,
                 TrialResult& result);
   Status record_computation(const FaultSpec& spec);
+  bool is_refusal(const Error& error) const;
   GuardCounters counts() { return session_.executor().guard_counters(); }
 
   Session session_;

@@ -23,9 +23,9 @@ FieldMap cache_block_map(CacheType type, std::int64_t elements) {
   }
   for (std::uint32_t i = 0; i < count; ++i) {
     if (type == CacheType::f16) {
-      map.add_float(Field::quant, 10, 5);
+      map.add_float(Field::value, 10, 5);
     } else {
-      map.add_float(Field::quant, 23, 8);
+      map.add_float(Field::value, 23, 8);
     }
   }
   return map.take();

@@ -30,6 +30,9 @@ std::string every_chart(const std::string& label) {
                      {label, nan, infinity, nan, -1.0, label, label, true},
                      {label, 3, 0, std::nullopt, std::nullopt, "", "", false}},
                     label, label) +
+         svg_curves({{label, label, {{1e-8, 0.1, 0.05, 0.2}, {1e-3, nan, 0.0, infinity}}},
+                     {label, "", {{1, 0, std::nullopt, std::nullopt}}}},
+                    label, label) +
          svg_strips({{label, {1.0, std::nullopt, nan}}, {"empty", {}}}, label, label, label) +
          svg_lines({{label, {1, 2, nan, 3}, Tone::neutral}, {"none", {}, Tone::accent}}, label,
                    label);

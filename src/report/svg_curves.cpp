@@ -67,7 +67,9 @@ std::string whiskers_of(const Curve& curve, const Axes& axes) {
   std::string marks;
   for (const CurvePoint& point : curve.points) {
     if (!point.low || !point.high) continue;
-    const auto y = [&](double value) { return kTop + kHeight * (1 - axes.up.place(value)); };
+    const auto y = [&](double value) {
+      return kTop + kHeight * (1 - axes.up.place(svg::finite_or_zero(value)));
+    };
     const double x = axes.across.place(point.x);
     marks += svg::line(x, y(*point.low), x, y(*point.high), "whisker");
   }

@@ -40,7 +40,7 @@ FieldMap packed_field_map(const PackedMatrix& matrix) {
   const auto weights = static_cast<std::size_t>(matrix.panels() * kPanelRows * matrix.columns());
   if (matrix.packed_bytes() / weights == 2) return field_map(matrix.format());
   FieldMapBuilder map;
-  map.add_float(Field::quant, 23, 8);
+  map.add_float(Field::value, 23, 8);
   return map.take();
 }
 
