@@ -12,15 +12,18 @@
 namespace checkbit {
 namespace {
 
-/// Values of all magnitudes up to 1, a block at a time: what constant bits must not depend on.
+/// Values of all magnitudes up to 1, by blocks and within them: what constant bits must not depend
+/// on.
 std::vector<float> make_values(std::size_t n) {
   Random random(3);
   std::vector<float> values(n);
-  float size = 1;
+  float block = 1;
+  float part = 1;
   for (std::size_t i = 0; i < n; ++i) {
-    if (i % 256 == 0) size = std::exp2(static_cast<float>(-14 * random.uniform()));
+    if (i % 256 == 0) block = std::exp2(static_cast<float>(-12 * random.uniform()));
+    if (i % 16 == 0) part = std::exp2(static_cast<float>(-4 * random.uniform()));
     const float sharp = std::pow(static_cast<float>(random.uniform()), 2.0f);
-    values[i] = size * sharp * (random.uniform() < 0.5 ? -1.0f : 1.0f);
+    values[i] = block * part * sharp * (random.uniform() < 0.5 ? -1.0f : 1.0f);
   }
   return values;
 }
