@@ -3,15 +3,11 @@
 #include <isa-l/erasure_code.h>
 
 #include <algorithm>
-#include <atomic>
-
-#include "base/thread_pool.h"
 
 namespace checkbit {
 namespace {
 
 constexpr std::size_t kTableBytes = 32;  // that the library expands a coefficient to
-constexpr std::uint64_t kGateStripes = 64;
 
 alignas(64) constexpr BlockBytes kZeros{};
 
@@ -109,53 +105,20 @@ void StripeCode::solve(std::span<const std::uint8_t* const> data,
   ec_encode_data(kCodeBlockBytes, size, size, tables.data(), differences.data(), results.data());
 }
 
-bool compute_code(const CodeGeometry& geometry, const StripeCode& code,
-                  std::span<const std::uint8_t> span, std::span<BlockCheck> checks,
-                  std::span<std::uint8_t> parity, std::span<BlockCheck> parity_checks,
-                  ThreadPool* pool, const StripeGate& gate) {
-  CB_CHECK(span.size() == geometry.span_bytes() && checks.size() == geometry.blocks() &&
-           parity.size() == geometry.parity_bytes() &&
-           parity_checks.size() == geometry.parity_blocks());
-  const CodeShape& shape = geometry.shape();
-  const auto one_stripe = [&](std::uint64_t stripe) {
-    alignas(64) BlockBytes last{};
-    std::array<const std::uint8_t*, kMostDataBlocks> data{};
-    for (std::uint32_t position = 0; position < shape.data_blocks; ++position) {
-      const std::uint64_t block = geometry.block_at(stripe, position);
-      const std::size_t bytes = geometry.block_bytes(block);
-      if (bytes == 0) break;
-      data[position] = span.data() + block * kCodeBlockBytes;
-      if (bytes < kCodeBlockBytes) {
-        std::copy_n(data[position], bytes, last.begin());
-        data[position] = last.data();
-      }
-      checks[block] = block_check({data[position], kCodeBlockBytes});
-    }
-    std::array<std::uint8_t*, kMostParityBlocks> rows{};
-    for (std::uint32_t row = 0; row < shape.parity_blocks; ++row) {
-      rows[row] = parity.data() + geometry.parity_at(stripe, row) * kCodeBlockBytes;
-    }
-    code.encode(data, rows);
-    for (std::uint32_t row = 0; row < shape.parity_blocks; ++row) {
-      parity_checks[geometry.parity_at(stripe, row)] = block_check({rows[row], kCodeBlockBytes});
-    }
-  };
-  std::atomic<bool> stopped{false};
-  const auto some_stripes = [&](std::int64_t first, std::int64_t last) {
-    const auto end = static_cast<std::uint64_t>(last);
-    for (auto at = static_cast<std::uint64_t>(first); at < end && !stopped;) {
-      const std::uint64_t until = std::min(end, at + kGateStripes);
-      if (gate && !gate(at, until)) stopped = true;
-      for (; at < until && !stopped; ++at) one_stripe(at);
-    }
-  };
-  const auto stripes = static_cast<std::int64_t>(geometry.stripes());
-  if (pool == nullptr) {
-    some_stripes(0, stripes);
-  } else {
-    pool->for_ranges(stripes, some_stripes);
+void compute_stripe(const StripeCode& code, std::span<const std::uint8_t* const> data,
+                    std::span<BlockCheck> checks, std::uint8_t* parity,
+                    std::span<BlockCheck> parity_checks) {
+  const CodeShape& shape = code.shape();
+  for (std::uint32_t position = 0; position < shape.data_blocks; ++position) {
+    if (data[position] != nullptr)
+      checks[position] = block_check({data[position], kCodeBlockBytes});
   }
-  return !stopped;
+  std::array<std::uint8_t*, kMostParityBlocks> rows{};
+  for (std::uint32_t row = 0; row < shape.parity_blocks; ++row)
+    rows[row] = parity + row * kCodeBlockBytes;
+  code.encode(data, rows);
+  for (std::uint32_t row = 0; row < shape.parity_blocks; ++row)
+    parity_checks[row] = block_check({rows[row], kCodeBlockBytes});
 }
 
 const char* to_string(Mend mend) {

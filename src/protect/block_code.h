@@ -11,8 +11,9 @@
 // Mending order of one block: as it is, when its check agrees; one flipped bit, located by the CRC
 //   and confirmed by the second check; Reed-Solomon from the rest of its stripe, confirmed by both.
 //   What does not agree with its checks afterwards is never written.
-// Shapes: checks [blocks]; parity [stripes * parity_blocks] blocks of 4 KiB, row p of stripe s at
-//   block p * stripes + s, so that rows are contiguous.
+// Shapes: checks [blocks]; parity [stripes * parity_blocks] blocks of 4 KiB, stripe by stripe: row
+// p
+//   of stripe s is block s * parity_blocks + p, so that a file is sealed front to back.
 // Threads: const functions may run at once; those that write, on different stripes.
 // Reference: Reed & Solomon 1960; Bloemer et al., "An XOR-Based Erasure-Resilient Coding Scheme",
 //   1995 (Cauchy matrices).
@@ -20,7 +21,6 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -62,7 +62,7 @@ class CodeGeometry {
     return position * stripes_ + stripe;
   }
   std::uint64_t parity_at(std::uint64_t stripe, std::uint32_t row) const {
-    return row * stripes_ + stripe;
+    return stripe * shape_.parity_blocks + row;
   }
   /// Bytes of this block inside the span: 4 KiB, less for the last, 0 behind the end.
   std::size_t block_bytes(std::uint64_t block) const;
@@ -104,16 +104,12 @@ class StripeCode {
   std::vector<std::uint8_t> tables_;  ///< of the matrix, expanded by the library
 };
 
-/// Called by a thread before it reads stripes [begin, end), a few dozen of them; false stops the
-/// work.
-using StripeGate = std::function<bool(std::uint64_t begin, std::uint64_t end)>;
-
-/// Checks of every block of a span, its parity and the parity's checks, in one pass; false when the
-/// gate stopped it. Shapes: checks [blocks], parity [parity_bytes], parity_checks [parity_blocks].
-bool compute_code(const CodeGeometry& geometry, const StripeCode& code,
-                  std::span<const std::uint8_t> span, std::span<BlockCheck> checks,
-                  std::span<std::uint8_t> parity, std::span<BlockCheck> parity_checks,
-                  ThreadPool* pool = nullptr, const StripeGate& gate = nullptr);
+/// One stripe: checks of its blocks and parity with its checks. data [data_blocks], each a whole
+/// block, null behind the end; checks [data_blocks] and parity_checks [parity_blocks] are written
+/// as far as there are blocks, parity [parity_blocks * 4 KiB] whole.
+void compute_stripe(const StripeCode& code, std::span<const std::uint8_t* const> data,
+                    std::span<BlockCheck> checks, std::uint8_t* parity,
+                    std::span<BlockCheck> parity_checks);
 
 /// How a block came out of mending.
 enum class Mend : std::uint8_t {
@@ -159,6 +155,11 @@ class SpanCode {
   static Result<SpanCode> compute(std::span<const std::uint8_t> span, CodeShape shape,
                                   ThreadPool* pool = nullptr);
 
+  /// Takes up what `compute` once gave, however damaged since. Preconditions: a valid shape; checks
+  /// [blocks], parity_checks [parity_blocks], parity [parity_bytes] of that geometry.
+  static SpanCode adopt(const CodeGeometry& geometry, std::vector<BlockCheck> checks,
+                        std::vector<BlockCheck> parity_checks, AlignedBuffer parity);
+
   const CodeGeometry& geometry() const { return geometry_; }
   /// Bytes that checks and parity take.
   std::uint64_t extra_bytes() const;
@@ -180,10 +181,21 @@ class SpanCode {
   std::span<BlockCheck> checks() { return checks_; }
   std::span<BlockCheck> parity_checks() { return parity_checks_; }
   std::span<std::uint8_t> parity() { return {parity_.data(), parity_.size()}; }
+  std::span<const BlockCheck> checks() const { return checks_; }
+  std::span<const BlockCheck> parity_checks() const { return parity_checks_; }
 
  private:
   SpanCode(std::uint64_t span_bytes, CodeShape shape)
       : geometry_(span_bytes, shape), code_(shape) {}
+
+  /// Where a stripe's blocks lie; a short one is copied to `last` with zeros behind it, which
+  /// `last` holds already.
+  struct Places {
+    std::array<const std::uint8_t*, kMostDataBlocks> data{};
+    std::uint32_t count = 0;
+    std::size_t last_bytes = kCodeBlockBytes;
+  };
+  Places locate(std::span<const std::uint8_t> span, std::uint64_t stripe, BlockBytes& last) const;
 
   CodeGeometry geometry_;
   StripeCode code_;

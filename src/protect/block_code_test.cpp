@@ -195,7 +195,7 @@ TEST(SpanCode, HitChecksAndParityAreToldFromHitBlocks) {
   sealed.code->checks()[3] = {123, 456};
   EXPECT_EQ(sealed.code->mend(sealed.bytes, 3), Mend::check);
   sealed.code->parity()[100] ^= 0x18;
-  sealed.code->parity_checks()[2].crc ^= 6;  // row 1 of the same stripe
+  sealed.code->parity_checks()[1].crc ^= 6;  // row 1 of the same stripe
   const auto mended = sealed.code->mend_stripe(sealed.bytes, 0);
   ASSERT_EQ(mended.size(), 2);
   EXPECT_EQ(mended[0].mend, Mend::parity);

@@ -2,8 +2,10 @@
 
 #include <atomic>
 #include <cstring>
+#include <utility>
 
 #include "base/bytes.h"
+#include "base/thread_pool.h"
 #include "protect/block_code.h"
 
 namespace checkbit {
@@ -29,6 +31,17 @@ void store_differences(std::span<std::uint8_t> target, const std::uint8_t* right
 
 }  // namespace
 
+SpanCode SpanCode::adopt(const CodeGeometry& geometry, std::vector<BlockCheck> checks,
+                         std::vector<BlockCheck> parity_checks, AlignedBuffer parity) {
+  CB_CHECK(checks.size() == geometry.blocks() && parity.size() == geometry.parity_bytes() &&
+           parity_checks.size() == geometry.parity_blocks());
+  SpanCode code(geometry.span_bytes(), geometry.shape());
+  code.checks_ = std::move(checks);
+  code.parity_checks_ = std::move(parity_checks);
+  code.parity_ = std::move(parity);
+  return code;
+}
+
 Result<SpanCode> SpanCode::compute(std::span<const std::uint8_t> span, CodeShape shape,
                                    ThreadPool* pool) {
   CB_TRY_STATUS(check_shape(shape));
@@ -38,8 +51,42 @@ Result<SpanCode> SpanCode::compute(std::span<const std::uint8_t> span, CodeShape
   code.parity_checks_.resize(geometry.parity_blocks());
   CB_TRY(code.parity_,
          AlignedBuffer::allocate(static_cast<std::size_t>(geometry.parity_bytes()), "parity"));
-  compute_code(geometry, code.code_, span, code.checks_, code.parity(), code.parity_checks_, pool);
+  const auto some_stripes = [&](std::int64_t begin, std::int64_t end) {
+    alignas(64) BlockBytes last{};
+    for (auto stripe = static_cast<std::uint64_t>(begin); stripe < static_cast<std::uint64_t>(end);
+         ++stripe) {
+      const auto places = code.locate(span, stripe, last);
+      std::array<BlockCheck, kMostDataBlocks> checks;
+      const std::uint64_t first = geometry.parity_at(stripe, 0);
+      compute_stripe(code.code_, places.data, checks, code.parity_.data() + first * kCodeBlockBytes,
+                     std::span(code.parity_checks_).subspan(first, shape.parity_blocks));
+      for (std::uint32_t position = 0; position < places.count; ++position)
+        code.checks_[geometry.block_at(stripe, position)] = checks[position];
+    }
+  };
+  const auto stripes = static_cast<std::int64_t>(geometry.stripes());
+  if (pool == nullptr) {
+    some_stripes(0, stripes);
+  } else {
+    pool->for_ranges(stripes, some_stripes);
+  }
   return code;
+}
+
+SpanCode::Places SpanCode::locate(std::span<const std::uint8_t> span, std::uint64_t stripe,
+                                  BlockBytes& last) const {
+  Places places;
+  for (; places.count < geometry_.shape().data_blocks; ++places.count) {
+    const std::uint64_t block = geometry_.block_at(stripe, places.count);
+    const std::size_t bytes = geometry_.block_bytes(block);
+    if (bytes == 0) break;
+    places.data[places.count] = span.data() + block * kCodeBlockBytes;
+    places.last_bytes = bytes;
+    if (bytes == kCodeBlockBytes) continue;
+    std::memcpy(last.data(), places.data[places.count], bytes);
+    places.data[places.count] = last.data();
+  }
+  return places;
 }
 
 std::uint64_t SpanCode::extra_bytes() const {
@@ -70,21 +117,14 @@ std::vector<MendedBlock> SpanCode::mend_stripe(std::span<std::uint8_t> span, std
   CB_CHECK(span.size() == geometry_.span_bytes() && stripe < geometry_.stripes() &&
            reinterpret_cast<std::uintptr_t>(span.data()) % kWordBytes == 0);
   alignas(64) BlockBytes last{};
-  StripeView view;
   const CodeShape& shape = geometry_.shape();
-  for (std::uint32_t position = 0; position < shape.data_blocks; ++position) {
-    const std::uint64_t block = geometry_.block_at(stripe, position);
-    const std::size_t bytes = geometry_.block_bytes(block);
-    if (bytes == 0) break;
-    view.data[position] = span.data() + block * kCodeBlockBytes;
-    view.data_checks[position] = checks_[block];
-    view.data_count = position + 1;
-    view.last_bytes = bytes;
-    if (bytes < kCodeBlockBytes) {
-      std::memcpy(last.data(), view.data[position], bytes);
-      view.data[position] = last.data();
-    }
-  }
+  const Places places = locate(span, stripe, last);
+  StripeView view;
+  view.data = places.data;
+  view.data_count = places.count;
+  view.last_bytes = places.last_bytes;
+  for (std::uint32_t position = 0; position < places.count; ++position)
+    view.data_checks[position] = checks_[geometry_.block_at(stripe, position)];
   for (std::uint32_t row = 0; row < shape.parity_blocks; ++row) {
     const std::uint64_t block = geometry_.parity_at(stripe, row);
     view.parity[row] = parity_.data() + block * kCodeBlockBytes;
