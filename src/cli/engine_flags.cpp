@@ -8,6 +8,7 @@
 
 #include "base/machine_limits.h"
 #include "base/resident_memory.h"
+#include "cli/load_verification.h"
 #include "cli/startup_notes.h"
 #include "file/pull.h"
 #include "measure/compare.h"
@@ -127,6 +128,8 @@ void note_memory_limit(const std::string& path, const SessionOptions& options, C
 Result<Session> open_session(const std::string& model, const SessionOptions& options,
                              Console& console) {
   CB_TRY(const std::string path, resolve_model(model));
+  if (options.guard != GuardLevel::off)
+    CB_TRY_STATUS(verify_before_load(path, options.threads, console));
   note_memory_limit(path, options, console);
   CB_TRY(Session session, Session::open(path, options));
   for (const std::string& note : startup_notes(session)) console.note_once(note);

@@ -117,6 +117,9 @@ int dispatch(const std::vector<std::string>& words, Console& console) {
     if (const Command* sub = find_command(fmt::format("{} {}", command->name, rest[next]))) {
       command = sub;
       rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(next));
+    } else if (!sub_commands(command->name).empty()) {
+      return usage_error(console, unknown_command(fmt::format("{} {}", command->name, rest[next])),
+                         command);
     }
   }
   if (help) {

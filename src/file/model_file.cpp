@@ -12,6 +12,7 @@
 
 #include "file/gguf_layout.h"
 #include "file/metadata_keys.h"
+#include "file/part_paths.h"
 
 namespace checkbit {
 namespace {
@@ -73,6 +74,15 @@ Status check_split(const std::string& path, const Metadata& metadata, const Spli
 }  // namespace
 
 bool is_named_like_a_part(const std::string& path) { return parse_split_name(path).has_value(); }
+
+std::vector<std::string> part_paths(const std::string& path) {
+  const auto name = parse_split_name(path);
+  if (!name) return {path};
+  std::vector<std::string> paths;
+  for (std::uint64_t number = 1; number <= name->count; ++number)
+    paths.push_back(name->part(number));
+  return paths;
+}
 
 Result<MappedFile> MappedFile::open(const std::string& path) {
   // O_NONBLOCK: a pipe without a writer would otherwise block here.

@@ -10,6 +10,7 @@ import hashlib
 import json
 import pathlib
 import re
+import struct
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -44,6 +45,19 @@ def template_words(path):
     path.write_text("".join(f'"{word}"\n' for word in sorted(words)))
 
 
+def seal_seeds(folder):
+    """Seals of the model that the target makes, and a journal, each behind the byte that chooses."""
+    import check_protect
+    folder.mkdir(parents=True, exist_ok=True)
+    model = bytes((i * i >> 3) & 255 for i in range(20000))
+    seal = check_protect.seal_of(model, 2)
+    for choice in (0, 1, 4):
+        (folder / f"seal-{choice}").write_bytes(bytes([choice]) + seal)
+    piece = struct.pack("<IIQ", 0, 16, 4096) + bytes(16)
+    journal = b"CBREPAIR" + struct.pack("<IIQ", 1, 1, check_protect.crc64(seal)) + piece
+    (folder / "journal").write_bytes(b"\2" + journal + struct.pack("<Q", check_protect.crc64(journal)))
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     template_seeds(folder / "chat_template_fuzz")
@@ -55,6 +69,8 @@ def main():
         return
     for target in ("gguf_fuzz", "metadata_fuzz"):
         make_gguf_seeds.write_seeds(folder / target)
+    sys.path.insert(0, str(ROOT / "tests" / "oracles"))
+    seal_seeds(folder / "seal_fuzz")
 
 
 if __name__ == "__main__":

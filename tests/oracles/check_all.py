@@ -29,6 +29,7 @@ MINUTES = {
     "mixes": (0.3, 0.3),
     "peer_forward": (3, 1),
     "perplexity": (20, 2),
+    "protect": (0.5, 0.5),
     "quantize": (9, 2),
     "tasks": (12, 3),
     "sweep": (12, 4),
