@@ -141,7 +141,7 @@ dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(14rem, 1fr));
   margin: 0 0 1.25rem; }
 dd { margin: 0; font: .8125rem/1.45 var(--sans); overflow-wrap: anywhere; }
 @media (min-width: 56rem) {  /* a wide table takes more room than the text */
-  .table { width: max-content; min-width: 100%; max-width: min(66rem, 100vw - 3rem);
+  .table { width: max-content; min-width: 100%; max-width: min(76rem, 100vw - 2rem);
     margin-left: 50%; transform: translateX(-50%); }
 }
 @media (max-width: 30rem) {
