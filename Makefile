@@ -19,7 +19,7 @@ TABLE_TYPES ?= CB2,Q2_K,CB3,Q3_K_M,Q4_0,CB4,Q4_K_M,Q6_K
 
 MODELS := smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b
 
-.PHONY: build setup demo measure-demo model models test test-identity asan tsan clang arm64 fuzz checklist check-oracles bench-run bench-types bench-kernels bench-order bench-guard guard-curves guard-pictures \
+.PHONY: build setup demo measure-demo model models test test-identity asan tsan clang arm64 fuzz checklist check-oracles bench-run bench-types bench-kernels bench-order bench-guard bench-checks guard-curves guard-pictures \
   performance-docs measure-table reference format install clean help
 
 build: setup ## build build/release/checkbit (the default)
@@ -107,6 +107,11 @@ bench-guard: models ## every bar of the guard, found and goal (an hour and more)
 	@tools/setup build bench
 	@cmake --preset release >/dev/null && cmake --build $(BUILD) -j $(JOBS) --target checkbit $(if $(wildcard src/guard/*_bench.cpp),guard_bench)
 	@python3 bench/bench_guard.py $(GUARD)
+
+bench-checks: models ## what checked products cost, in pairs: CHECKBIT_PAIR_SECONDS=10 a figure
+	@tools/setup build bench
+	@cmake --preset release >/dev/null && cmake --build $(BUILD) -j $(JOBS) --target guard_bench
+	@$(BUILD)/guard_bench $(MODELS) && $(BUILD)/guard_bench --full smollm2-135m
 
 guard-curves: models ## damage over bit error rate, every type and field: GUARD="--budget 20m" a file (hours; goes on)
 	@python3 bench/guard_curves.py $(GUARD)

@@ -64,6 +64,7 @@ Result<Executor> Executor::create(const Model& model, const Kernels& kernels, Th
   CB_TRY_STATUS(executor.allocate());
   CB_TRY_STATUS(executor.allocate_quantized());
   executor.plan_reads();
+  CB_TRY_STATUS(executor.plan_checks());
   return executor;
 }
 
@@ -154,7 +155,9 @@ std::uint64_t Executor::buffer_bytes() const {
   bytes += quantized_.size();
   for (const AlignedBuffer& b : pack_scratch_) bytes += b.size();
   for (const AlignedBuffer& b : score_scratch_) bytes += b.size();
-  bytes += split_scratch_.size();
+  bytes += split_scratch_.size() + quantized_again_.size();
+  for (const AlignedBuffer& b : check_sums_) bytes += b.size();
+  for (const AlignedBuffer& b : twice_) bytes += b.size();
   return bytes;
 }
 
@@ -238,6 +241,9 @@ Result<LogitsView> Executor::evaluate(std::span<const BatchToken> batch) {
   n_tokens_ = static_cast<std::int64_t>(batch.size());
   group_attention_rows();
   next_read_ = 0;
+  next_check_ = 0;
+  guard_failure_ = {};
+  const std::uint64_t checks_before = guard_counters_.checks;
   run_steps(architecture.prologue, -1);
   for (std::int64_t layer = 0; layer < h.layers; ++layer) run_steps(architecture.layer, layer);
   const Buffer& logits = buffers_[static_cast<int>(Slot::logits)];
@@ -247,6 +253,7 @@ Result<LogitsView> Executor::evaluate(std::span<const BatchToken> batch) {
     run_steps(architecture.epilogue, -1);
   }
   pool_->expect(nullptr);  // the pool may outlive what is planned here
+  if (checks()) CB_TRY_STATUS(finish_checks(n_logits, checks_before));
   return LogitsView{logits.data.as<float>(), n_logits, logits.size, logits.stride};
 }
 
@@ -264,7 +271,7 @@ void Executor::keep_wanted(std::span<const BatchToken> batch) {
 }
 
 void Executor::run_steps(std::span<const Step> steps, std::int64_t layer) {
-  for (std::size_t i = 0; i < steps.size();) {
+  for (std::size_t i = 0; i < steps.size() && guard_failure_.ok();) {
     const std::size_t count = linear_group(steps, i);
     const auto group = steps.subspan(i, count);
     notify(group, layer, false);

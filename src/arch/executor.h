@@ -64,6 +64,12 @@ struct LogitsView {
   }
 };
 
+/// The matrices of a group of linear steps that take the same activations are checked as one.
+struct CheckBlock {
+  ActivationForm form;
+  ColumnSums sums;
+};
+
 class Executor {
  public:
   /// `max_batch` tokens at most per call, `max_logits` of them with logits; buffers are allocated
@@ -133,8 +139,22 @@ class Executor {
   void run_steps(std::span<const Step> steps, std::int64_t layer);
   void run_step(const Step& step, std::int64_t layer);
   void run_linears(std::span<const Step> steps, std::int64_t layer);
+  void multiply_group(std::span<const Step> steps, std::int64_t layer, int attempt);
   void multiply_range(std::span<const Step> steps, std::int64_t layer, const ActivationSets& sets,
                       std::int64_t begin, std::int64_t end, int thread);
+  Status plan_checks();
+  bool checks() const { return guard_ >= GuardLevel::check; }
+  std::int32_t* check_sums(int thread, int set) const;
+  void clear_check_sums(int sets);
+  std::uint64_t checks_due(std::int64_t tokens, std::int64_t logits) const;
+  Status finish_checks(std::int64_t n_logits, std::uint64_t checks_before);
+  void multiply_elsewhere(std::span<const Step> steps, std::int64_t layer,
+                          const ActivationSets& sets, int attempt);
+  void run_checked(std::span<const Step> steps, std::int64_t layer);
+  void multiply_guarded(const PackedMatrix& matrix, const ActivationRows& x, int set,
+                        std::int64_t begin, std::int64_t end, const Buffer& out, int thread);
+  std::int64_t count_wrong(std::span<const Step> steps, std::span<const CheckBlock> blocks);
+  std::uint32_t summed_by_products(int set, std::int64_t token) const;
   void quantize_input(const Step& step, const ActivationForm& form, const QuantizedActivations& to);
   void embed(const Step& step);
   void head_norm(const Step& step, std::int64_t layer);
@@ -161,6 +181,14 @@ class Executor {
   GuardLevel guard_ = GuardLevel::off;
   GuardCounters guard_counters_;
   WeightRepair weight_repair_;
+  Status guard_failure_;                               ///< of the pass that runs
+  std::vector<std::vector<CheckBlock>> check_groups_;  ///< of linear steps, in order of evaluation
+  std::size_t next_check_ = 0;                         ///< in check_groups_
+  std::vector<AlignedBuffer> check_sums_;              ///< per thread: [sets][max_batch][kLanes]
+  std::vector<AlignedBuffer> twice_;                   ///< per thread: a panel for all tokens
+  std::vector<std::int64_t> rows_differ_;     ///< per thread, where they were computed twice
+  std::vector<std::uint16_t> panel_threads_;  ///< who computed each panel of the group
+  AlignedBuffer quantized_again_;
   std::int64_t max_batch_ = 0;
   std::int64_t max_logits_ = 0;
   std::int64_t n_tokens_ = 0;  ///< rows in use by the step that runs

@@ -102,6 +102,13 @@ void Executor::quantize_input(const Step& step, const ActivationForm& form,
 }
 
 void Executor::run_linears(std::span<const Step> steps, std::int64_t layer) {
+  if (checks()) return run_checked(steps, layer);
+  next_read_ += static_cast<std::size_t>(pool_->size());
+  multiply_group(steps, layer, 0);
+}
+
+/// attempt > 0: again, each panel by another thread than before.
+void Executor::multiply_group(std::span<const Step> steps, std::int64_t layer, int attempt) {
   const Buffer& in = buffers_[static_cast<int>(steps[0].in)];
   std::int64_t panels = 0;
   ActivationSets sets;
@@ -113,15 +120,19 @@ void Executor::run_linears(std::span<const Step> steps, std::int64_t layer) {
   for (int i = 0; i < sets.size(); ++i) {
     quantize_input(steps[0], sets.form(i), sets.view(i, quantized_.data(), in.size, n_tokens_));
   }
+  if (checks()) clear_check_sums(sets.size());
+  if (attempt > 0) return multiply_elsewhere(steps, layer, sets, attempt);
   // A prompt computes for longer than it reads.
   constexpr std::int64_t kMostTokens = 8;
-  next_read_ += static_cast<std::size_t>(pool_->size());
   const bool few = n_tokens_ <= kMostTokens;
   const bool ahead = few && next_read_ < reads_.size();
   pool_->expect(ahead ? reads_.data() + next_read_ : nullptr);
   pool_->for_shares(
       panels,
       [&](std::int64_t begin, std::int64_t end, int thread) {
+        if (checks())
+          std::fill_n(panel_threads_.begin() + begin, end - begin,
+                      static_cast<std::uint16_t>(thread));
         multiply_range(steps, layer, sets, begin, end, thread);
       },
       few ? 0 : 1);  // a panel takes long for many tokens
@@ -141,12 +152,17 @@ void Executor::multiply_range(std::span<const Step> steps, std::int64_t layer,
     const Buffer& in = buffers_[static_cast<int>(step.in)];
     const Buffer& out = buffers_[static_cast<int>(step.out)];
     ActivationRows x{in.row(0), in.stride, n_tokens_, {}};
+    int set = -1;
     if (matrix->quantizes()) {
-      const int set = sets.find(matrix->activation_form());
+      set = sets.find(matrix->activation_form());
       x.quantized = sets.view(set, quantized_.data(), in.size, n_tokens_);
     }
-    matrix->multiply(*kernels_, x, first, last, out.row(0), out.stride,
-                     pack_scratch_[static_cast<std::size_t>(thread)].data());
+    if (checks()) {
+      multiply_guarded(*matrix, x, set, first, last, out, thread);
+    } else {
+      matrix->multiply(*kernels_, x, first, last, out.row(0), out.stride,
+                       pack_scratch_[static_cast<std::size_t>(thread)].data());
+    }
     if (step.bias == Role::none) continue;
     const float* bias = model_->vector(step.bias, layer);
     if (bias == nullptr) continue;

@@ -104,6 +104,7 @@ Result<Model> Model::load(const ModelFile& file, const PackOptions& options, Thr
     if (!p.is_matrix()) continue;
     if (auto added = model.add_matrix(file, p); !added) return named(added.error());
   }
+  if (options.checks) model.plan_checks();
   model.place_pages(pool);
   std::ranges::sort(*placed, {}, [](const Placed& p) { return p.tensor; });
   std::uint64_t done = 0;
@@ -170,6 +171,32 @@ void Model::place_pages(ThreadPool& pool) {
       volatile std::uint8_t* data = weights_.data() + begin;
       for (std::size_t at = 0; at < stretch.bytes.size(); at += kPageBytes) data[at] = 0;
     }
+  });
+}
+
+/// Rows that are multiplied with one input have weights of their own each.
+void Model::plan_checks() {
+  const auto for_groups = [&](auto&& f) {
+    for_linear_groups(architecture(), hyperparameters().layers,
+                      [&](std::span<const Step> steps, std::int64_t layer) {
+                        std::int64_t panels = 0;
+                        for (const Step& step : steps) {
+                          const PackedMatrix* matrix = this->matrix(step.weight, layer);
+                          if (matrix == nullptr) continue;  // an incomplete model is refused later
+                          f(step.weight, layer, panels);
+                          panels += matrix->panels();
+                        }
+                      });
+  };
+  std::int64_t most = 0;
+  for_groups([&](Role role, std::int64_t layer, std::int64_t first) {
+    most = std::max(most, first + matrix(role, layer)->panels());
+  });
+  check_weights_ = std::make_unique<CheckWeights>(options_.check_seed, most);
+  for_groups([&](Role role, std::int64_t layer, std::int64_t first) {
+    auto& own = matrices_[index(role, layer)];
+    PackedMatrix& found = own != nullptr ? *own : *matrices_[index(Role::token_embedding, 0)];
+    if (found.quantizes()) found.enable_check(*check_weights_, first);
   });
 }
 

@@ -42,6 +42,8 @@ class Model {
   std::span<const std::uint8_t> packed_weights() const {
     return {weights_.data(), weights_.size()};
   }
+  /// Draws the weights of checks again; true when bits of them had changed.
+  bool restore_check_weights() const { return check_weights_->restore(); }
   /// Every matrix once, layer by layer.
   std::vector<const PackedMatrix*> matrices() const;
   /// Keeps the packed weights in memory. Errors: memory, when the system refuses (it allows
@@ -63,10 +65,12 @@ class Model {
   Status add_vector(const Placed& placed);
   void place_pages(ThreadPool& pool);
   Status check_complete() const;
+  void plan_checks();
 
   ModelConfig config_;
   PackOptions options_;
   AlignedBuffer weights_;  ///< every packed matrix, in the order of use
+  std::unique_ptr<CheckWeights> check_weights_;
   std::vector<std::unique_ptr<PackedMatrix>>
       matrices_;                             ///< [layers + 1][roles]; the last row is not per layer
   std::vector<std::vector<float>> vectors_;  ///< the same

@@ -145,6 +145,7 @@ Status run(const Arguments& arguments, Console& console) {
   } else if (g.reason == StopReason::context_full) {
     console.note(describe_cut(g));
   }
+  if (const std::string checked = guard_summary(session); !checked.empty()) console.note(checked);
   return {};
 }
 

@@ -162,11 +162,49 @@ double bits_per_weight(const ModelFile& file) {
   return elements > 0 ? 8 * bytes / elements : 0;
 }
 
+std::string guard_summary(const Session& session) {
+  if (session.options().guard < GuardLevel::check) return "";
+  const GuardCounters& c = session.guard_counters();
+  const auto a_token = [&](std::uint64_t n) { return c.tokens == 0 ? 0 : n / c.tokens; };
+  std::string text =
+      fmt::format("checked {} products a token over {} tokens", a_token(c.checks), c.tokens);
+  if (c.unchecked > 0) {
+    text += fmt::format(
+        "; {} a token are of float weights, {}", a_token(c.unchecked),
+        session.options().guard == GuardLevel::full ? "computed twice" : "which nothing checks");
+  }
+  if (c.alarms == 0) return text + ": no alarm";
+  return text + fmt::format(": {} alarms, {} products computed again, {} after a repair", c.alarms,
+                            c.recomputed, c.repaired);
+}
+
+namespace {
+
+void add_guard_records(const Console& console, const Session& session,
+                       std::vector<Record>& records) {
+  if (session.options().guard < GuardLevel::check) return;
+  const GuardCounters& c = session.guard_counters();
+  const auto add = [&](std::string name, std::uint64_t value, std::string unit) {
+    records.push_back(
+        make_record(console, std::move(name), static_cast<double>(value), std::move(unit)));
+  };
+  add("guard_checks", c.checks, "checks");
+  add("guard_checks_per_token", c.tokens == 0 ? 0 : c.checks / c.tokens, "checks/token");
+  add("guard_unchecked", c.unchecked, "products");
+  add("guard_alarms", c.alarms, "checks");
+  add("guard_recomputed", c.recomputed, "products");
+  add("guard_repaired", c.repaired, "products");
+}
+
+}  // namespace
+
 std::vector<Record> session_records(const Console& console, const Session& session) {
-  return {
+  std::vector<Record> records = {
       make_record(console, "file_bytes", static_cast<double>(session.file().size_bytes()), "bytes"),
       make_record(console, "bits_per_weight", bits_per_weight(session.file()), "bits"),
       make_record(console, "peak_bytes", static_cast<double>(peak_resident_bytes()), "bytes")};
+  add_guard_records(console, session, records);
+  return records;
 }
 
 }  // namespace checkbit

@@ -5,6 +5,7 @@
 // clang-format off
 #include "kernels/product_body.h"
 #include "kernels/quantize_body.h"
+#include "kernels/check_body.h"
 #include "kernels/float_product_body.h"
 #include "kernels/elementwise_body.h"
 #include "kernels/attention_keys_body.h"

@@ -18,6 +18,19 @@
 
 namespace checkbit {
 
+/// What a product sums up for its check, docs/guard.md ("Exact checks"): per token and lane, the
+/// sum over panels of weight * (integers of all groups + bits of the scales), wrapping at 32 bits.
+struct ProductCheck {
+  static constexpr std::int64_t kPeriod = 64;  ///< panels until the weights of lanes repeat
+  const std::int32_t* lane_weights = nullptr;  ///< [kPeriod][16], odd
+  const std::int32_t* factors = nullptr;       ///< odd, one per kPeriod panels
+  std::int64_t panel = 0;                      ///< of the first panel, in the check's own count
+  std::int32_t* sums = nullptr;  ///< [n_tokens][16], added to; null: nothing is checked
+};
+/// Groups of one row under one activation scale differ by this factor where a token is alone, and
+/// so do the bits of successive scales always. 5 modulo 8, so no two flips of one bit cancel.
+inline constexpr std::uint32_t kCheckStep = 0x9e3779b5u;
+
 /// y[t][16 p + lane] = sum over columns of W[row][column] x[t][column] for panels p.
 struct ProductArguments {
   const std::uint8_t* panels = nullptr;  ///< first panel, layout of panel_layout.h
@@ -31,12 +44,14 @@ struct ProductArguments {
   float* y = nullptr;               ///< [n_tokens][y_stride], first panel's first row
   std::int64_t y_stride = 0;        ///< floats; whole panels are written
   std::uint8_t* scratch = nullptr;  ///< product_scratch_bytes(columns), of the calling thread
+  ProductCheck check;
 };
 /// The same from a panel on.
 inline ProductArguments panels_from(ProductArguments a, std::int64_t panel) {
   a.panels += static_cast<std::int64_t>(a.panel_bytes) * panel;
   a.n_panels -= panel;
   a.y += kPanelRows * panel;
+  a.check.panel += panel;
   return a;
 }
 /// Room for one panel unpacked to bytes, once for all blocks of kWidestBlock tokens.
@@ -44,6 +59,26 @@ constexpr std::size_t product_scratch_bytes(std::int64_t columns) {
   return static_cast<std::size_t>(columns) * kPanelRows;
 }
 using ProductKernel = void (*)(const ProductArguments&);
+
+/// One token's activations against the column sums of a check.
+struct CheckSumArguments {
+  const std::int8_t* q = nullptr;         ///< of the token's block
+  const std::int32_t* columns = nullptr;  ///< [n]: sum over rows of weight * integer weight
+  std::int64_t n = 0;
+  int group = 0;  ///< columns under one activation scale
+  int width = 1;  ///< of the block
+  int lane = 0;
+};
+
+/// columns[k] += factors[k / sub] * q[k] + constants[k / sub], wrapping at 32 bits.
+struct ColumnSumArguments {
+  const std::uint8_t* q = nullptr;
+  std::int64_t n = 0;
+  int sub = 0;  ///< a multiple of 16
+  const std::uint32_t* factors = nullptr;
+  const std::uint32_t* constants = nullptr;
+  std::int32_t* columns = nullptr;
+};
 
 enum class FloatStorage { f32, f16, bf16 };
 

@@ -173,10 +173,61 @@ CB_INLINE void min_sums(const TileInputs& in, int index, I32x16 (&mins)[kTokens]
   }
 }
 
+/// What kTokens tokens of one panel sum up for the check, when it is on.
+template <int kTokens>
+struct TileCheck {
+  bool on;
+  I32x16 sums[kTokens];  ///< integers of all groups
+  I32x16 scale_bits;     ///< a polynomial in kCheckStep over the bits of the scales
+  CB_INLINE void start(const ProductCheck& check) {
+    on = check.sums != nullptr;
+    scale_bits = i32_zero();
+    CB_UNROLL
+    for (int t = 0; t < kTokens; ++t) sums[t] = i32_zero();
+  }
+  /// Before the groups of each activation scale, where a token is alone.
+  CB_INLINE void step() {
+    CB_UNROLL
+    for (int t = 0; t < kTokens; ++t)
+      sums[t] = sums[t] * i32_set(static_cast<std::int32_t>(kCheckStep));
+  }
+  CB_INLINE void add(const I32x16 (&integers)[kTokens]) {
+    CB_UNROLL
+    for (int t = 0; t < kTokens; ++t) sums[t] = sums[t] + integers[t];
+  }
+  /// Bits in the lower half alone, or two of them differ by a power of two that no odd factor
+  /// tells apart.
+  template <bool kHalfScales>
+  CB_INLINE void add_scales(const std::uint8_t* p, int index) {
+    const I32x16 step = i32_set(static_cast<std::int32_t>(kCheckStep));
+    if constexpr (kHalfScales) {
+      scale_bits =
+          scale_bits * step + i32_load_u16(reinterpret_cast<const std::uint16_t*>(p) + 16 * index);
+    } else {
+      const I32x16 bits = i32_load(reinterpret_cast<const std::int32_t*>(p) + 16 * index);
+      scale_bits = scale_bits * step + bits;
+      scale_bits = scale_bits * step + i32_shift_right<16>(bits);
+    }
+  }
+  /// To the sums of tokens from `token` on; `power` is of the steps that later scales take.
+  CB_INLINE void finish(const ProductCheck& check, std::int64_t panel, std::int64_t token,
+                        std::uint32_t power = 1) const {
+    panel += check.panel;
+    const I32x16 weights = i32_load(check.lane_weights + 16 * (panel % ProductCheck::kPeriod)) *
+                           i32_set(check.factors[panel / ProductCheck::kPeriod]);
+    const I32x16 bits = scale_bits * i32_set(static_cast<std::int32_t>(power));
+    CB_UNROLL
+    for (int t = 0; t < kTokens; ++t) {
+      std::int32_t* to = check.sums + 16 * (token + t);
+      i32_store(to, i32_load(to) + weights * (sums[t] + bits));
+    }
+  }
+};
+
 /// Adds a scale group whose S is `total`: at most two fused multiply-adds per row and token.
 template <class P, int kWidth, int kTokens>
 CB_INLINE void add_scale_group(const TileInputs& in, int index, I32x16 (&total)[kTokens],
-                               F32x16 (&acc)[kTokens]) {
+                               F32x16 (&acc)[kTokens], TileCheck<kTokens>& check) {
   constexpr IntegerForm kForm = P::kForm;
   F32x16 scales = load_scales<kForm.half_scales>(in.record, index);
   I32x16 mins[kTokens];
@@ -188,6 +239,13 @@ CB_INLINE void add_scale_group(const TileInputs& in, int index, I32x16 (&total)[
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t)
       total[t] = i32_shift_left<std::bit_width(kUnits) - 1>(total[t]) - mins[t];
+  }
+  if (check.on) {
+    check.template add_scales<kForm.half_scales>(in.record, index);
+    if constexpr (stores_min_scales(kForm))
+      check.template add_scales<kForm.half_scales>(in.record + P::kLayout.min_offset, index);
+    check.add(total);
+    if constexpr (stores_min_scales(kForm) && kForm.has_sub_min) check.add(mins);
   }
   CB_UNROLL
   for (int t = 0; t < kTokens; ++t)
@@ -252,17 +310,21 @@ CB_NOINLINE void product_tile(const ProductArguments& a, TokenBlock block, int l
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) acc[t] = f32_zero();
     OtherChains<kTokens, (CB_CHAINS > 1 && kTokens == 1)> others;
+    TileCheck<kTokens> check;
+    check.start(a.check);
     CB_UNROLL_CHAINS
     for (std::int64_t r = 0; r < records; ++r) {
+      if (kWidth == 1 && check.on) check.step();
       for (int index = 0; index < P::kLayout.n_scales; ++index) {
         I32x16 total[kTokens];
         group_sums<P, kWidth, kTokens, kBytes>(in, index, total);
-        add_scale_group<P, kWidth, kTokens>(in, index, total, acc);
+        add_scale_group<P, kWidth, kTokens>(in, index, total, acc, check);
       }
       next_record<P, kWidth, kBytes>(in);
       others.next(acc);
     }
     others.add_to(acc);
+    if (check.on) check.finish(a.check, panel, block.first + lane);
     float* y = a.y + (block.first + lane) * a.y_stride + 16 * panel;
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) f32_store(y + t * a.y_stride, acc[t]);

@@ -92,7 +92,8 @@ CB_INLINE void group_tiles(const TileInputs (&in)[kBlocks], const std::uint8_t* 
 /// Eight tokens of a block: S of docs/numerics.md from the planes' sums, then its place in acc.
 template <class P, int kPlanes>
 CB_INLINE void add_sums(TileInputs in, int index, int lane,
-                        const std::int32_t (&sums)[kPlanes][256], F32x16 (&acc)[8]) {
+                        const std::int32_t (&sums)[kPlanes][256], F32x16 (&acc)[8],
+                        TileCheck<8>& check) {
   in.scales += lane;
   in.starts += lane;
   in.mins += P::kForm.has_min ? lane : 0;
@@ -106,16 +107,32 @@ CB_INLINE void add_sums(TileInputs in, int index, int lane,
       total[t] = total[t] + i32_set(in.starts[index * kWidestBlock + t]);
     }
   }
-  add_scale_group<P, kWidestBlock, 8>(in, index, total, acc);
+  add_scale_group<P, kWidestBlock, 8>(in, index, total, acc, check);
+}
+
+/// kCheckStep to the number of steps that the bits of the scales of n_records take.
+template <class P>
+std::uint32_t check_power(std::int64_t n_records) {
+  constexpr int kPerGroup = (P::kForm.half_scales ? 1 : 2) * (stores_min_scales(P::kForm) ? 2 : 1);
+  std::uint32_t power = 1;
+  std::uint32_t square = kCheckStep;
+  for (std::int64_t i = n_records * P::kLayout.n_scales * kPerGroup; i > 0; i /= 2) {
+    if (i % 2 == 1) power *= square;
+    square *= square;
+  }
+  return power;
 }
 
 /// Adds n_records from `record` on to y of kBlocks blocks of tokens, for a's first panel.
 template <class P, int kBlocks>
 CB_NOINLINE void tiled_chunk(const ProductArguments& a, std::int64_t token, std::int64_t record,
-                             int n_records, const std::uint8_t* weights) {
+                             int n_records, const std::uint8_t* weights, std::uint32_t power) {
   constexpr int kPlanes = Tiled<P>::kPlanes;
   TileInputs in[kBlocks];
   F32x16 acc[2 * kBlocks][8];
+  TileCheck<8> checks[2 * kBlocks];
+  CB_UNROLL
+  for (int part = 0; part < 2 * kBlocks; ++part) checks[part].start(a.check);
   float* y = a.y + token * a.y_stride;
   CB_UNROLL
   for (int block = 0; block < kBlocks; ++block)
@@ -129,7 +146,7 @@ CB_NOINLINE void tiled_chunk(const ProductArguments& a, std::int64_t token, std:
       group_tiles<P>(in, weights, index, sums);
       CB_UNROLL
       for (int part = 0; part < 2 * kBlocks; ++part)
-        add_sums<P>(in[part / 2], index, 8 * (part % 2), sums[part / 2], acc[part]);
+        add_sums<P>(in[part / 2], index, 8 * (part % 2), sums[part / 2], acc[part], checks[part]);
     }
     CB_UNROLL
     for (int block = 0; block < kBlocks; ++block) next_record<P, kWidestBlock, false>(in[block]);
@@ -137,6 +154,10 @@ CB_NOINLINE void tiled_chunk(const ProductArguments& a, std::int64_t token, std:
   }
   CB_UNROLL
   for (int t = 0; t < kWidestBlock * kBlocks; ++t) f32_store(y + t * a.y_stride, acc[t / 8][t % 8]);
+  if (a.check.sums == nullptr) return;
+  CB_UNROLL
+  for (int part = 0; part < 2 * kBlocks; ++part)
+    checks[part].finish(a.check, 0, token + 8 * part, power);
 }
 
 /// The first n_tokens, a multiple of kWidestBlock.
@@ -152,10 +173,12 @@ void tiled_panels(const ProductArguments& a, std::int64_t n_tokens) {
       const std::int64_t left = records - record;
       const int n = left < T::kChunkRecords ? static_cast<int>(left) : T::kChunkRecords;
       const std::uint8_t* rows = unpack_chunk<P>(one, record, n, weights);
+      const std::uint32_t power =
+          a.check.sums == nullptr ? 1 : check_power<P>(records - record - n);
       std::int64_t token = 0;
       for (; token + kWidestBlock * T::kBlocks <= n_tokens; token += kWidestBlock * T::kBlocks)
-        tiled_chunk<P, T::kBlocks>(one, token, record, n, rows);
-      if (token < n_tokens) tiled_chunk<P, 1>(one, token, record, n, rows);
+        tiled_chunk<P, T::kBlocks>(one, token, record, n, rows, power);
+      if (token < n_tokens) tiled_chunk<P, 1>(one, token, record, n, rows, power);
     }
   }
   tiles_release();
@@ -171,6 +194,7 @@ void tiled_product(const ProductArguments& a) {
   rest.x = activations_from(a.x, activation_form(P::kForm), a.columns, tiled);
   rest.n_tokens -= tiled;
   rest.y += tiled * a.y_stride;
+  if (rest.check.sums != nullptr) rest.check.sums += 16 * tiled;
   vector_kernels().products[static_cast<int>(kKind)](rest);
 }
 

@@ -95,6 +95,10 @@ CB_INLINE void i32_store(std::int32_t* p, I32x16 x) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x.a);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), x.b);
 }
+CB_INLINE I32x16 i32_load(const std::int32_t* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8))};
+}
 CB_INLINE I32x16 operator+(I32x16 x, I32x16 y) {
   return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};
 }
@@ -104,6 +108,18 @@ CB_INLINE I32x16 operator-(I32x16 x, I32x16 y) {
 template <int kShift>
 CB_INLINE I32x16 i32_shift_left(I32x16 x) {
   return {_mm256_slli_epi32(x.a, kShift), _mm256_slli_epi32(x.b, kShift)};
+}
+template <int kShift>
+CB_INLINE I32x16 i32_shift_right(I32x16 x) {
+  return {_mm256_srli_epi32(x.a, kShift), _mm256_srli_epi32(x.b, kShift)};
+}
+CB_INLINE I32x16 i32_load_u8(const std::uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))};
+}
+CB_INLINE I32x16 i32_load_u16(const std::uint16_t* p) {
+  return {_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
+          _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
 }
 CB_INLINE I32x16 operator*(I32x16 x, I32x16 y) {
   return {_mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)};

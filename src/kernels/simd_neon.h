@@ -93,12 +93,29 @@ CB_INLINE void i32_store(std::int32_t* p, I32x16 a) {
   CB_UNROLL
   for (int i = 0; i < 4; ++i) vst1q_s32(p + 4 * i, a.v[i]);
 }
+CB_INLINE I32x16 i32_load(const std::int32_t* p) { CB_QUARTERS(I32x16, vld1q_s32(p + 4 * i)); }
 CB_INLINE I32x16 i32_zero() { return i32_set(0); }
 CB_INLINE I32x16 operator+(I32x16 a, I32x16 b) { CB_QUARTERS(I32x16, vaddq_s32(a.v[i], b.v[i])); }
 CB_INLINE I32x16 operator-(I32x16 a, I32x16 b) { CB_QUARTERS(I32x16, vsubq_s32(a.v[i], b.v[i])); }
 template <int kShift>
 CB_INLINE I32x16 i32_shift_left(I32x16 a) {
   CB_QUARTERS(I32x16, vshlq_n_s32(a.v[i], kShift));
+}
+template <int kShift>
+CB_INLINE I32x16 i32_shift_right(I32x16 a) {
+  CB_QUARTERS(I32x16, vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_s32(a.v[i]), kShift)));
+}
+CB_INLINE I32x16 i32_load_u8(const std::uint8_t* p) {
+  const uint8x16_t bytes = vld1q_u8(p);
+  const uint16x8_t low = vmovl_u8(vget_low_u8(bytes));
+  const uint16x8_t high = vmovl_high_u8(bytes);
+  return {{vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(low))),
+           vreinterpretq_s32_u32(vmovl_high_u16(low)),
+           vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(high))),
+           vreinterpretq_s32_u32(vmovl_high_u16(high))}};
+}
+CB_INLINE I32x16 i32_load_u16(const std::uint16_t* p) {
+  CB_QUARTERS(I32x16, vreinterpretq_s32_u32(vmovl_u16(vld1_u16(p + 4 * i))));
 }
 CB_INLINE I32x16 operator*(I32x16 a, I32x16 b) { CB_QUARTERS(I32x16, vmulq_s32(a.v[i], b.v[i])); }
 CB_INLINE I32x16 i32_load_i8(const std::uint8_t* p) {

@@ -77,13 +77,31 @@ CB_INLINE I32x16 i32_zero() { CB_LANES(I32x16, 0); }
 CB_INLINE I32x16 i32_set(std::int32_t x) { CB_LANES(I32x16, x); }
 CB_INLINE void i32_store(std::int32_t* p, I32x16 a) { std::memcpy(p, a.v, sizeof a.v); }
 CB_INLINE I32x16 i32_load(const std::int32_t* p) { CB_LANES(I32x16, p[i]); }
-CB_INLINE I32x16 operator+(I32x16 a, I32x16 b) { CB_LANES(I32x16, a.v[i] + b.v[i]); }
-CB_INLINE I32x16 operator-(I32x16 a, I32x16 b) { CB_LANES(I32x16, a.v[i] - b.v[i]); }
+/// Sums, differences and products wrap at 32 bits.
+CB_INLINE std::uint32_t detail_bits(std::int32_t x) { return static_cast<std::uint32_t>(x); }
+#define CB_WRAPPING(EXPRESSION) CB_LANES(I32x16, static_cast<std::int32_t>(EXPRESSION))
+CB_INLINE I32x16 operator+(I32x16 a, I32x16 b) {
+  CB_WRAPPING(detail_bits(a.v[i]) + detail_bits(b.v[i]));
+}
+CB_INLINE I32x16 operator-(I32x16 a, I32x16 b) {
+  CB_WRAPPING(detail_bits(a.v[i]) - detail_bits(b.v[i]));
+}
+CB_INLINE I32x16 operator*(I32x16 a, I32x16 b) {
+  CB_WRAPPING(detail_bits(a.v[i]) * detail_bits(b.v[i]));
+}
 template <int kShift>
 CB_INLINE I32x16 i32_shift_left(I32x16 a) {
-  CB_LANES(I32x16, static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v[i]) << kShift));
+  CB_WRAPPING(detail_bits(a.v[i]) << kShift);
 }
-CB_INLINE I32x16 operator*(I32x16 a, I32x16 b) { CB_LANES(I32x16, a.v[i] * b.v[i]); }
+/// Zeros come in from above.
+template <int kShift>
+CB_INLINE I32x16 i32_shift_right(I32x16 a) {
+  CB_WRAPPING(detail_bits(a.v[i]) >> kShift);
+}
+#undef CB_WRAPPING
+/// Sixteen unsigned bytes, or numbers of 16 bits, widened.
+CB_INLINE I32x16 i32_load_u8(const std::uint8_t* p) { CB_LANES(I32x16, p[i]); }
+CB_INLINE I32x16 i32_load_u16(const std::uint16_t* p) { CB_LANES(I32x16, p[i]); }
 /// Sixteen signed bytes, widened.
 CB_INLINE I32x16 i32_load_i8(const std::uint8_t* p) {
   CB_LANES(I32x16, static_cast<std::int8_t>(p[i]));
@@ -93,9 +111,9 @@ CB_INLINE void i8_store(std::int8_t* p, I32x16 a) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<std::int8_t>(a.v[i]);
 }
 CB_INLINE std::int32_t i32_sum(I32x16 a) {
-  std::int32_t sum = 0;
-  for (int i = 0; i < 16; ++i) sum += a.v[i];
-  return sum;
+  std::uint32_t sum = 0;
+  for (int i = 0; i < 16; ++i) sum += detail_bits(a.v[i]);
+  return static_cast<std::int32_t>(sum);
 }
 /// The canonical tree: lanes i and i+8, then i+4, i+2, i+1.
 CB_INLINE float f32_sum(F32x16 a) {

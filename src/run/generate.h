@@ -27,7 +27,7 @@ struct GenerateOptions {
   std::int64_t max_tokens = 256;  ///< 0: only evaluate the prompt
   std::vector<std::string> stop;  ///< not empty strings
   SamplerOptions sampler;
-  bool ignore_end = false;  ///< go on after an end token (benchmarks)
+  bool ignore_end = false;   ///< go on after an end token (benchmarks)
   bool hash_logits = false;  ///< a percent of the time of a small model
 };
 

@@ -7,6 +7,7 @@
 #include <future>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <random>
 
 #include "base/progress.h"
 
@@ -54,7 +55,12 @@ ThreadPlacement placement_for(Pinning pinning, int threads) {
 
 Result<Model> load_model(const ModelFile& file, const SessionOptions& options, ThreadPool& pool) {
   Progress progress("loading", file.size_bytes(), "bytes");
-  return Model::load(file, {options.repack, options.activations}, pool,
+  PackOptions pack{options.repack, options.activations, options.guard >= GuardLevel::check, 0};
+  if (pack.checks) {
+    std::random_device secret;
+    pack.check_seed = std::uint64_t{secret()} << 32 | secret();
+  }
+  return Model::load(file, pack, pool,
                      [&](std::uint64_t done, std::uint64_t) { progress.set(done); });
 }
 
@@ -121,6 +127,7 @@ const std::string* Session::chat_template_source() const {
   return impl_->template_source ? &*impl_->template_source : nullptr;
 }
 Executor& Session::executor() { return *impl_->executor; }
+const GuardCounters& Session::guard_counters() const { return impl_->executor->guard_counters(); }
 ThreadPool& Session::pool() { return *impl_->pool; }
 const ThreadPool& Session::pool() const { return *impl_->pool; }
 KvCache& Session::cache() { return *impl_->cache; }

@@ -71,6 +71,7 @@ class Session {
   /// Null when the model has none. A broken template is an error of render_chat, not of opening.
   const std::string* chat_template_source() const;
   Executor& executor();
+  const GuardCounters& guard_counters() const;
   ThreadPool& pool();
   const ThreadPool& pool() const;
   KvCache& cache();

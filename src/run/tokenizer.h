@@ -25,8 +25,8 @@ namespace checkbit {
 using TokenId = std::int32_t;
 
 struct EncodeOptions {
-  bool add_special = true;    ///< beginning and end of sequence tokens as the model asks for
-  bool parse_special = false; ///< text such as "<|im_end|>" becomes its control token
+  bool add_special = true;     ///< beginning and end of sequence tokens as the model asks for
+  bool parse_special = false;  ///< text such as "<|im_end|>" becomes its control token
 };
 
 class Tokenizer {
@@ -48,7 +48,7 @@ class Tokenizer {
   bool is_end_of_generation(TokenId id) const;  ///< eos, end of turn, end of message ...
   bool is_control(TokenId id) const;
   std::optional<TokenId> find(std::string_view piece) const;  ///< exact vocabulary text
-  std::string_view model_name() const;   ///< "gpt2" or "llama"
+  std::string_view model_name() const;                        ///< "gpt2" or "llama"
 
  private:
   struct Impl;

@@ -4,9 +4,11 @@
 #include <array>
 #include <cstring>
 #include <memory>
+#include <mutex>
 
 #include "base/bytes.h"
 #include "base/float16.h"
+#include "kernels/isa_choice.h"
 
 namespace checkbit {
 namespace {
@@ -157,10 +159,33 @@ std::uint64_t PackedMatrix::packed_bytes_for(const Format& format, std::int64_t 
   return shaped(format, rows, columns, ActivationMode::int8).all_panels_bytes();
 }
 
+void PackedMatrix::enable_check(const CheckWeights& weights, std::int64_t first_panel) {
+  CB_CHECK(integer_);
+  check_weights_ = &weights;
+  check_panel_ = first_panel;
+  check_sums_.columns.assign(static_cast<std::size_t>(columns_), 0);
+}
+
+ColumnSums PackedMatrix::sum_columns(std::int64_t begin_panel, std::int64_t end_panel) const {
+  const Kernels& kernels = kernels_for(best_isa());
+  ColumnSums sums{std::vector<std::int32_t>(static_cast<std::size_t>(columns_)), 0};
+  for (std::int64_t row = begin_panel * kPanelRows; row < end_panel * kPanelRows; ++row) {
+    const std::uint32_t u =
+        check_weights_->of(check_panel_ + row / kPanelRows, static_cast<int>(row % kPanelRows));
+    if (row < rows_) {
+      add_row(kernels, format(), form_, row_source(row), u, sums);
+    } else {
+      add_padding_row(form_, u, sums);
+    }
+  }
+  return sums;
+}
+
 /// In slabs, so that source pages and packed panels of the whole matrix are never resident
 /// together.
 void PackedMatrix::pack(ThreadPool& pool) {
-  if (packed_ == nullptr) return;
+  if (packed_ == nullptr && check_weights_ == nullptr) return;
+  std::mutex adding;
   constexpr std::size_t kSlabBytes = 8u << 20;
   const std::size_t row_bytes = tensor_->info.row_bytes();
   const auto slab = static_cast<std::int64_t>(
@@ -168,9 +193,12 @@ void PackedMatrix::pack(ThreadPool& pool) {
   for (std::int64_t first = 0; first < panels(); first += slab) {
     const std::int64_t last = std::min(first + slab, panels());
     pool.for_ranges(last - first, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t panel = first + begin; panel < first + end; ++panel) {
+      for (std::int64_t panel = first + begin; packed_ != nullptr && panel < first + end; ++panel)
         pack_panel(panel, packed_ + static_cast<std::size_t>(panel) * panel_bytes_);
-      }
+      if (check_weights_ == nullptr) return;
+      const ColumnSums sums = sum_columns(first + begin, first + end);
+      const std::lock_guard lock(adding);
+      check_sums_.add(sums);
     });
     drop_rows(source_, first, last);
   }
@@ -274,25 +302,51 @@ void PackedMatrix::pack_float_panel(std::int64_t panel, std::uint8_t* out) const
   }
 }
 
-void PackedMatrix::multiply(const Kernels& kernels, const ActivationRows& x, std::int64_t begin,
-                            std::int64_t end, float* y, std::int64_t y_stride,
-                            std::uint8_t* scratch) const {
+void PackedMatrix::multiply_checked(const Kernels& kernels, const ActivationRows& x,
+                                    std::int64_t begin, std::int64_t end, float* y,
+                                    std::int64_t y_stride, std::uint8_t* scratch,
+                                    std::int32_t* check_sums) const {
   y += begin * kPanelRows;
+  ProductCheck check;
+  if (check_sums != nullptr) check = check_weights_->product(check_panel_ + begin, check_sums);
   if (packed_ != nullptr) {
     multiply_packed(kernels, x, packed_ + static_cast<std::size_t>(begin) * panel_bytes_,
-                    end - begin, y, y_stride, scratch);
+                    end - begin, y, y_stride, scratch, check);
     return;
   }
   for (std::int64_t panel = begin; panel < end; ++panel, y += kPanelRows) {
     pack_panel(panel, scratch);
-    multiply_packed(kernels, x, scratch, 1, y, y_stride, scratch + panel_bytes_);
+    multiply_packed(kernels, x, scratch, 1, y, y_stride, scratch + panel_bytes_, check);
+    ++check.panel;
   }
   drop_rows(source_, begin, end);
 }
 
+std::int64_t PackedMatrix::count_different(const Kernels& kernels, const ActivationRows& x,
+                                           std::int64_t begin, std::int64_t end, const float* y,
+                                           std::int64_t y_stride, std::uint8_t* scratch,
+                                           float* again) const {
+  std::int64_t different = 0;
+  for (std::int64_t panel = begin; panel < end; ++panel) {
+    if (packed_ != nullptr) {
+      multiply_packed(kernels, x, packed_ + static_cast<std::size_t>(panel) * panel_bytes_, 1,
+                      again, kPanelRows, scratch, {});
+    } else {
+      pack_panel(panel, scratch);
+      multiply_packed(kernels, x, scratch, 1, again, kPanelRows, scratch + panel_bytes_, {});
+    }
+    for (std::int64_t t = 0; t < x.n_tokens; ++t) {
+      const float* first = y + t * y_stride + panel * kPanelRows;
+      different += std::memcmp(first, again + t * kPanelRows, kPanelRows * sizeof(float)) != 0;
+    }
+  }
+  return different;
+}
+
 void PackedMatrix::multiply_packed(const Kernels& kernels, const ActivationRows& x,
                                    const std::uint8_t* panels, std::int64_t n_panels, float* y,
-                                   std::int64_t y_stride, std::uint8_t* scratch) const {
+                                   std::int64_t y_stride, std::uint8_t* scratch,
+                                   const ProductCheck& check) const {
   if (integer_) {
     ProductArguments a;
     a.panels = panels;
@@ -306,6 +360,7 @@ void PackedMatrix::multiply_packed(const Kernels& kernels, const ActivationRows&
     a.y = y;
     a.y_stride = y_stride;
     a.scratch = scratch;
+    a.check = check;
     kernels.products[static_cast<int>(kind_)](a);
     return;
   }

@@ -23,6 +23,7 @@
 #include "base/thread_pool.h"
 #include "file/model_file.h"
 #include "kernels/kernels.h"
+#include "weights/product_check.h"
 
 namespace checkbit {
 
@@ -31,6 +32,8 @@ enum class ActivationMode { int8, f32 };
 struct PackOptions {
   bool repack = true;
   ActivationMode activations = ActivationMode::int8;
+  bool checks = false;           ///< make the sums that exact checks of products need
+  std::uint64_t check_seed = 0;  ///< of their weights: secret, not twice the same
 };
 
 /// Float rows and, once asked for, their 8-bit forms. Owned by the executor, one per layer input.
@@ -64,6 +67,10 @@ class PackedMatrix {
   static Result<PackedMatrix> prepare(const ModelTensor& tensor, const PackOptions& options,
                                       const TensorSource& source = {},
                                       std::uint8_t* place = nullptr);
+  /// Products can be checked: pack() then makes the column sums of the rows, whose weights are
+  /// those of the panels from first_panel on. `weights` outlives the matrix. Precondition:
+  /// quantizes(), pack() still to come.
+  void enable_check(const CheckWeights& weights, std::int64_t first_panel);
   void pack(ThreadPool& pool);
 
   /// What a matrix of this format and shape takes in memory when repacked.
@@ -96,10 +103,28 @@ class PackedMatrix {
            (integer_ ? product_scratch_bytes(columns_) : 0);
   }
 
+  /// What the file's bytes say about checked products; empty unless they can be checked.
+  const ColumnSums& check_sums() const { return check_sums_; }
+  /// The same, made again from the file.
+  ColumnSums sum_columns(std::int64_t begin_panel, std::int64_t end_panel) const;
+
   /// y[t][16 p + lane] for panels [begin, end); y has a row stride of whole panels. `scratch` holds
   /// scratch_bytes() and belongs to the calling thread.
   void multiply(const Kernels& kernels, const ActivationRows& x, std::int64_t begin,
-                std::int64_t end, float* y, std::int64_t y_stride, std::uint8_t* scratch) const;
+                std::int64_t end, float* y, std::int64_t y_stride, std::uint8_t* scratch) const {
+    multiply_checked(kernels, x, begin, end, y, y_stride, scratch, nullptr);
+  }
+  /// The same; with check_sums not null, adds to check_sums[n_tokens][16] what the check compares
+  /// (kernels.h, ProductCheck). Precondition then: enable_check().
+  void multiply_checked(const Kernels& kernels, const ActivationRows& x, std::int64_t begin,
+                        std::int64_t end, float* y, std::int64_t y_stride, std::uint8_t* scratch,
+                        std::int32_t* check_sums) const;
+
+  /// Panels [begin, end) once more: how many rows of tokens have not the bits that stand in y.
+  /// `again` holds n_tokens * kPanelRows floats.
+  std::int64_t count_different(const Kernels& kernels, const ActivationRows& x, std::int64_t begin,
+                               std::int64_t end, const float* y, std::int64_t y_stride,
+                               std::uint8_t* scratch, float* again) const;
 
   /// One row decoded from the file (embedding look-up): out [columns]. Precondition: row < rows().
   void decode_row(std::int64_t row, float* out) const;
@@ -123,7 +148,7 @@ class PackedMatrix {
   void pack_float_panel(std::int64_t panel, std::uint8_t* out) const;
   void multiply_packed(const Kernels& kernels, const ActivationRows& x, const std::uint8_t* panels,
                        std::int64_t n_panels, float* y, std::int64_t y_stride,
-                       std::uint8_t* scratch) const;
+                       std::uint8_t* scratch, const ProductCheck& check) const;
 
   const ModelTensor* tensor_ = nullptr;
   std::int64_t rows_ = 0;
@@ -138,6 +163,9 @@ class PackedMatrix {
   std::uint8_t* packed_ = nullptr;  ///< null: panels are packed from the map when used
   AlignedBuffer own_;               ///< holds packed_ unless a place was given
   TensorSource source_;
+  const CheckWeights* check_weights_ = nullptr;  ///< null: products are not checked
+  std::int64_t check_panel_ = 0;
+  ColumnSums check_sums_;
 };
 
 }  // namespace checkbit

@@ -79,9 +79,11 @@ std::vector<float> activations(std::int64_t columns) {
   return x;
 }
 
-/// y [kTokens][whole panels], the panels cut into ranges of `step`.
+/// y [kTokens][whole panels], the panels cut into ranges of `step`. `differences`, if given: of
+/// both sides of the check, per token.
 std::vector<float> multiply(const PackedMatrix& m, const std::vector<float>& x,
-                            std::int64_t step = 1 << 20) {
+                            std::int64_t step = 1 << 20,
+                            std::vector<std::uint32_t>* differences = nullptr) {
   const Kernels& kernels = kernels_for(*select_isa());
   ActivationRows rows{x.data(), m.columns(), kTokens, {}};
   std::vector<std::int8_t> q(x.size());
@@ -106,8 +108,22 @@ std::vector<float> multiply(const PackedMatrix& m, const std::vector<float>& x,
   std::vector<std::uint8_t> scratch(m.scratch_bytes());
   const std::int64_t stride = m.panels() * kPanelRows;
   std::vector<float> y(static_cast<std::size_t>(kTokens * stride), 99.0f);
+  std::vector<std::int32_t> lanes(16 * kTokens);
   for (std::int64_t p = 0; p < m.panels(); p += step) {
-    m.multiply(kernels, rows, p, std::min(p + step, m.panels()), y.data(), stride, scratch.data());
+    m.multiply_checked(kernels, rows, p, std::min(p + step, m.panels()), y.data(), stride,
+                       scratch.data(), differences == nullptr ? nullptr : lanes.data());
+  }
+  for (std::int64_t t = 0; differences != nullptr && t < kTokens; ++t) {
+    const ColumnSums& sums = m.check_sums();
+    std::uint32_t difference = 0u - sums.constant;
+    for (int lane = 0; lane < 16; ++lane)
+      difference += static_cast<std::uint32_t>(lanes[static_cast<std::size_t>(16 * t + lane)]);
+    difference -=
+        static_cast<std::uint32_t>(kernels.check_sum({.q = q.data() + t * m.columns(),
+                                                      .columns = sums.columns.data(),
+                                                      .n = m.columns(),
+                                                      .group = m.activation_form().group}));
+    differences->push_back(difference);
   }
   return y;
 }
@@ -230,6 +246,54 @@ std::vector<const Format*> readable_formats() {
     if (f->decode != nullptr) formats.push_back(f);
   }
   return formats;
+}
+
+/// Sums made from the file's blocks and sums of the product over packed bytes, for every format.
+TEST_P(Matrix, AgreesWithItsCheckUntilABitChanges) {
+  Source s;
+  fill_source(s, *GetParam(), 37, 512);
+  const auto x = activations(512);
+  const CheckWeights weights(4711, 70);
+  for (const bool repack : {true, false}) {
+    auto m = PackedMatrix::prepare(s.tensor, {.repack = repack});
+    ASSERT_TRUE(m.ok()) << m.error().message;
+    if (!m->quantizes()) return;
+    m->enable_check(weights, ProductCheck::kPeriod - 1);
+    m->pack(pool_);
+    EXPECT_EQ(m->check_sums(), m->sum_columns(0, m->panels()));
+    std::vector<std::uint32_t> differences;
+    const auto y = multiply(*m, x, 2, &differences);
+    EXPECT_EQ(differences, std::vector<std::uint32_t>(kTokens));
+    EXPECT_EQ(y, multiply(*m, x));
+    s.bytes[s.bytes.size() / 2] ^= 0x10;  // what was packed, or is packed in the product
+    if (repack) const_cast<std::uint8_t&>(m->packed_from(1)[m->packed_bytes() / 3]) ^= 0x10;
+    differences.clear();
+    const auto changed = multiply(*m, x, 2, &differences);
+    s.bytes[s.bytes.size() / 2] ^= 0x10;
+    const bool agrees = differences == std::vector<std::uint32_t>(kTokens);
+    EXPECT_TRUE(changed == y || !agrees) << "a changed product goes unseen";
+    EXPECT_TRUE(changed != y || !repack) << "nothing was changed";
+  }
+}
+
+TEST(CheckWeights, AreOddSecretAndDrawnAgain) {
+  CheckWeights weights(1, 200);
+  const CheckWeights same(1, 200), other(2, 200);
+  int equal = 0;
+  for (int panel = 0; panel < 200; ++panel) {
+    for (int lane = 0; lane < kPanelRows; ++lane) {
+      EXPECT_EQ(weights.of(panel, lane) % 2, 1u);
+      EXPECT_EQ(weights.of(panel, lane), same.of(panel, lane));
+      equal += weights.of(panel, lane) == other.of(panel, lane) ? 1 : 0;
+    }
+  }
+  EXPECT_LT(equal, 3);
+  EXPECT_FALSE(weights.restore());
+  const ProductCheck check = weights.product(0, nullptr);
+  const_cast<std::int32_t*>(check.lane_weights)[5] ^= 2;
+  EXPECT_NE(weights.of(0, 5), same.of(0, 5));
+  EXPECT_TRUE(weights.restore());
+  EXPECT_EQ(weights.of(0, 5), same.of(0, 5));
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, Matrix, testing::ValuesIn(readable_formats()),

@@ -1,0 +1,261 @@
+// Checked products of the executor: docs/guard.md, "Exact checks".
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <utility>
+
+#include "arch/executor.h"
+
+namespace checkbit {
+namespace {
+
+/// Tries to get a product right before the run stops: once again, then after repairs.
+constexpr int kMostAttempts = 4;
+
+std::vector<const PackedMatrix*> matrices_of(const Model& model, std::span<const Step> steps,
+                                             std::int64_t layer) {
+  std::vector<const PackedMatrix*> matrices;
+  for (const Step& step : steps) {
+    if (const PackedMatrix* matrix = model.matrix(step.weight, layer)) matrices.push_back(matrix);
+  }
+  return matrices;
+}
+
+/// Matrices whose products no exact check covers.
+std::uint64_t count_float(const Model& model, std::span<const Step> steps, std::int64_t layer) {
+  std::uint64_t count = 0;
+  for (const Step& step : steps) {
+    const PackedMatrix* matrix = model.matrix(step.weight, layer);
+    count += matrix != nullptr && !matrix->quantizes() ? 1 : 0;
+  }
+  return count;
+}
+
+/// One per activation form of the group: what all its matrices of that form sum up to.
+std::vector<CheckBlock> blocks_of(std::span<const PackedMatrix* const> matrices,
+                                  bool from_file = false) {
+  std::vector<CheckBlock> blocks;
+  for (const PackedMatrix* matrix : matrices) {
+    if (!matrix->quantizes()) continue;
+    const ColumnSums& sums =
+        from_file ? matrix->sum_columns(0, matrix->panels()) : matrix->check_sums();
+    const auto same = [&](const CheckBlock& b) { return b.form == matrix->activation_form(); };
+    const auto found = std::ranges::find_if(blocks, same);
+    if (found == blocks.end()) {
+      blocks.push_back({matrix->activation_form(), sums});
+    } else {
+      found->sums.add(sums);
+    }
+  }
+  return blocks;
+}
+
+/// Whether the share of tokens [begin, end) in all arrays is the same.
+bool same_activations(const ActivationForm& form, std::int64_t columns,
+                      const QuantizedActivations& a, const QuantizedActivations& b,
+                      std::int64_t begin, std::int64_t end) {
+  const auto same = [&](const auto* p, const auto* q, std::int64_t per_token) {
+    const auto bytes = static_cast<std::size_t>(per_token * (end - begin)) * sizeof *p;
+    return std::memcmp(p + per_token * begin, q + per_token * begin, bytes) == 0;
+  };
+  return same(a.q, b.q, columns) && same(a.scales, b.scales, scales_per_token(form, columns)) &&
+         same(a.starts, b.starts, starts_per_token(form, columns)) &&
+         same(a.mins, b.mins, mins_per_token(form, columns));
+}
+
+}  // namespace
+
+Status Executor::plan_checks() {
+  if (guard_ < GuardLevel::check) return {};
+  if (!model_->options().checks) {
+    return fail(ErrorKind::invalid, "the model was loaded without the sums that checks need");
+  }
+  const auto threads = static_cast<std::size_t>(pool_->size());
+  std::int64_t most_panels = 0;
+  const auto add = [&](std::span<const Step> steps, std::int64_t layer) {
+    const auto matrices = matrices_of(*model_, steps, layer);
+    std::int64_t panels = 0;
+    for (const PackedMatrix* matrix : matrices) panels += matrix->panels();
+    most_panels = std::max(most_panels, panels);
+    check_groups_.push_back(blocks_of(matrices));
+  };
+  for_linear_groups(model_->architecture(), model_->hyperparameters().layers, add);
+  panel_threads_.resize(static_cast<std::size_t>(most_panels));
+  rows_differ_.resize(threads);
+  check_sums_.resize(threads);
+  for (AlignedBuffer& sums : check_sums_) {
+    CB_TRY(sums, AlignedBuffer::allocate(
+                     static_cast<std::size_t>(ActivationSets::kMost * max_batch_ * kLanes) * 4,
+                     "sums of checks", AlignedBuffer::Pages::small));
+  }
+  CB_TRY(quantized_again_, AlignedBuffer::allocate(quantized_.size(), "activations of checks"));
+  if (guard_ < GuardLevel::full) return {};
+  twice_.resize(threads);
+  for (AlignedBuffer& again : twice_) {
+    CB_TRY(again, AlignedBuffer::allocate(static_cast<std::size_t>(max_batch_ * kLanes) * 4,
+                                          "second products"));
+  }
+  return {};
+}
+
+/// Panels [begin, end) of a matrix by one thread: sums of the check, and with GuardLevel::full the
+/// products twice, while a panel is in the near caches.
+void Executor::multiply_guarded(const PackedMatrix& matrix, const ActivationRows& x, int set,
+                                std::int64_t begin, std::int64_t end, const Buffer& out,
+                                int thread) {
+  std::uint8_t* scratch = pack_scratch_[static_cast<std::size_t>(thread)].data();
+  std::int32_t* sums = set >= 0 ? check_sums(thread, set) : nullptr;
+  const auto multiply = [&](std::int64_t first, std::int64_t last) {
+    matrix.multiply_checked(*kernels_, x, first, last, out.row(0), out.stride, scratch, sums);
+  };
+  if (guard_ < GuardLevel::full) return multiply(begin, end);
+  float* again = twice_[static_cast<std::size_t>(thread)].as<float>();
+  for (std::int64_t panel = begin; panel < end; ++panel) {
+    multiply(panel, panel + 1);
+    rows_differ_[static_cast<std::size_t>(thread)] += matrix.count_different(
+        *kernels_, x, panel, panel + 1, out.row(0), out.stride, scratch, again);
+  }
+}
+
+void Executor::clear_check_sums(int sets) {
+  for (int thread = 0; thread < pool_->size(); ++thread) {
+    for (int set = 0; set < sets; ++set)
+      std::memset(check_sums(thread, set), 0, static_cast<std::size_t>(n_tokens_ * kLanes) * 4);
+  }
+}
+
+std::int32_t* Executor::check_sums(int thread, int set) const {
+  return check_sums_[static_cast<std::size_t>(thread)].as<std::int32_t>() +
+         set * max_batch_ * kLanes;
+}
+
+/// What the checks of this evaluation must come to: counted from the plan, not from what ran.
+std::uint64_t Executor::checks_due(std::int64_t tokens, std::int64_t logits) const {
+  std::uint64_t due = 0;
+  std::size_t group = 0;
+  const auto add = [&](std::span<const Step> steps, std::int64_t n) {
+    for (std::size_t i = 0; i < steps.size(); i += linear_group(steps, i)) {
+      if (steps[i].kind != StepKind::linear) continue;
+      due += check_groups_[group++].size() * static_cast<std::uint64_t>(n);
+    }
+  };
+  const Architecture& architecture = model_->architecture();
+  add(architecture.prologue, tokens);
+  for (std::int64_t layer = 0; layer < model_->hyperparameters().layers; ++layer)
+    add(architecture.layer, tokens);
+  add(architecture.epilogue, logits);
+  return due;
+}
+
+/// Every check of the pass has been made, or it is an error; so is a product that stayed wrong.
+Status Executor::finish_checks(std::int64_t n_logits, std::uint64_t checks_before) {
+  Status status = guard_failure_;
+  const auto tokens = static_cast<std::int64_t>(positions_.size());
+  const std::uint64_t made = guard_counters_.checks - checks_before;
+  const std::uint64_t due = checks_due(tokens, n_logits);
+  if (status.ok() && made != due)
+    status =
+        fail(ErrorKind::corrupt, "{} checks of products were made where {} were due", made, due);
+  guard_counters_.tokens += static_cast<std::uint64_t>(tokens);
+  if (status.ok()) return status;
+  for (std::size_t t = positions_.size(); t-- > 0;) caches_[t]->truncate(positions_[t]);
+  return status;
+}
+
+/// Each panel by the thread that is `attempt` after the one before.
+void Executor::multiply_elsewhere(std::span<const Step> steps, std::int64_t layer,
+                                  const ActivationSets& sets, int attempt) {
+  std::int64_t panels = 0;
+  for (const PackedMatrix* matrix : matrices_of(*model_, steps, layer)) panels += matrix->panels();
+  pool_->run([&](int thread, int threads) {
+    for (std::int64_t panel = 0; panel < panels; ++panel) {
+      if ((panel_threads_[static_cast<std::size_t>(panel)] + attempt) % threads == thread)
+        multiply_range(steps, layer, sets, panel, panel + 1, thread);
+    }
+  });
+}
+
+void Executor::run_checked(std::span<const Step> steps, std::int64_t layer) {
+  std::vector<CheckBlock>& blocks = check_groups_[next_check_++];
+  next_read_ += static_cast<std::size_t>(pool_->size());
+  bool repaired = false;
+  for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+    if (attempt > 1) {
+      const auto matrices = matrices_of(*model_, steps, layer);
+      repaired |= weight_repair_ && weight_repair_(matrices);
+      repaired |= model_->restore_check_weights();
+      blocks = blocks_of(matrices, attempt > 2);
+    }
+    multiply_group(steps, layer, attempt);
+    const std::int64_t wrong = count_wrong(steps, blocks);
+    guard_counters_.recomputed += attempt > 0 ? 1 : 0;
+    if (wrong == 0) {
+      guard_counters_.repaired += repaired ? 1 : 0;
+      guard_counters_.checks += blocks.size() * static_cast<std::uint64_t>(n_tokens_);
+      guard_counters_.unchecked +=
+          count_float(*model_, steps, layer) * static_cast<std::uint64_t>(n_tokens_);
+      return;
+    }
+    guard_counters_.alarms += static_cast<std::uint64_t>(wrong);
+  }
+  std::string names;
+  for (const PackedMatrix* matrix : matrices_of(*model_, steps, layer))
+    names += (names.empty() ? "" : ", ") + matrix->name();
+  guard_failure_ =
+      fail(ErrorKind::corrupt,
+           "products with {} stay wrong after {} computations{}: memory or a processor is "
+           "faulty; verify the model's file and test the machine",
+           names, kMostAttempts, weight_repair_ ? " and repairs of their weights" : "");
+}
+
+/// The second quantization of each token and the other side of its checks. Returns how many
+/// checks of tokens do not agree, and shares of tokens whose activations have changed.
+std::int64_t Executor::count_wrong(std::span<const Step> steps,
+                                   std::span<const CheckBlock> blocks) {
+  const Buffer& in = buffers_[static_cast<int>(steps[0].in)];
+  ActivationSets sets;
+  for (const CheckBlock& block : blocks) sets.add(block.form);
+  std::atomic<std::int64_t> wrong = 0;
+  for (std::int64_t& rows : rows_differ_) wrong += std::exchange(rows, 0);
+  for (int set = 0; set < sets.size(); ++set) {
+    const ColumnSums& sums = blocks[static_cast<std::size_t>(set)].sums;
+    const ActivationForm& form = sets.form(set);
+    const QuantizedActivations x = sets.view(set, quantized_.data(), in.size, n_tokens_);
+    const QuantizedActivations again = sets.view(set, quantized_again_.data(), in.size, n_tokens_);
+    quantize_input(steps[0], form, again);
+    const auto judge = [&](std::int64_t begin, std::int64_t end) {
+      if (!same_activations(form, in.size, x, again, begin, end)) ++wrong;
+      for (std::int64_t t = begin; t < end; ++t) {
+        const TokenBlock block = token_block(t, n_tokens_);
+        const std::int32_t right = kernels_->check_sum({.q = x.q + in.size * block.first,
+                                                        .columns = sums.columns.data(),
+                                                        .n = in.size,
+                                                        .group = form.group,
+                                                        .width = block.width,
+                                                        .lane = static_cast<int>(t - block.first)});
+        if (summed_by_products(set, t) != sums.constant + static_cast<std::uint32_t>(right))
+          ++wrong;
+      }
+    };
+    if (n_tokens_ == 1) {
+      judge(0, 1);
+    } else {
+      pool_->for_ranges(n_tokens_, judge);
+    }
+  }
+  return wrong;
+}
+
+/// Over all rows, whoever multiplied them.
+std::uint32_t Executor::summed_by_products(int set, std::int64_t token) const {
+  std::uint32_t sum = 0;
+  for (int thread = 0; thread < pool_->size(); ++thread) {
+    const std::int32_t* lanes = check_sums(thread, set) + token * kLanes;
+    for (std::int64_t lane = 0; lane < kLanes; ++lane)
+      sum += static_cast<std::uint32_t>(lanes[lane]);
+  }
+  return sum;
+}
+
+}  // namespace checkbit
