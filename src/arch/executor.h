@@ -153,9 +153,13 @@ class Executor {
   void run_checked(std::span<const Step> steps, std::int64_t layer);
   void multiply_guarded(const PackedMatrix& matrix, const ActivationRows& x, int set,
                         std::int64_t begin, std::int64_t end, const Buffer& out, int thread);
-  std::int64_t count_wrong(std::span<const Step> steps, std::span<const CheckBlock> blocks);
+  void start_guarded(const Step& step, std::int64_t begin, std::int64_t end, int thread);
+  void compute_other_side(const Step& step, std::int64_t begin, std::int64_t end);
+  std::int64_t count_wrong(const Step& step);
   std::uint32_t summed_by_products(int set, std::int64_t token) const;
   void quantize_input(const Step& step, const ActivationForm& form, const QuantizedActivations& to);
+  void quantize_token(const Step& step, const ActivationForm& form, const QuantizedActivations& to,
+                      std::int64_t t) const;
   void embed(const Step& step);
   void head_norm(const Step& step, std::int64_t layer);
   void apply_rope(const Step& step, std::int64_t layer);
@@ -183,10 +187,13 @@ class Executor {
   WeightRepair weight_repair_;
   Status guard_failure_;                               ///< of the pass that runs
   std::vector<std::vector<CheckBlock>> check_groups_;  ///< of linear steps, in order of evaluation
-  std::size_t next_check_ = 0;                         ///< in check_groups_
-  std::vector<AlignedBuffer> check_sums_;              ///< per thread: [sets][max_batch][kLanes]
-  std::vector<AlignedBuffer> twice_;                   ///< per thread: a panel for all tokens
-  std::vector<std::int64_t> rows_differ_;     ///< per thread, where they were computed twice
+  std::span<const CheckBlock> checked_;                ///< of the group that runs
+  bool other_side_due_ = false;            ///< of checked_; set and taken by one thread at a time
+  std::vector<std::uint32_t> other_side_;  ///< [sets][max_batch]
+  std::size_t next_check_ = 0;             ///< in check_groups_
+  std::vector<AlignedBuffer> check_sums_;  ///< per thread: [sets][max_batch][kLanes]
+  std::vector<AlignedBuffer> twice_;       ///< per thread: a panel for all tokens
+  std::vector<std::int64_t> rows_differ_;  ///< per thread, where they were computed twice
   std::vector<std::uint16_t> panel_threads_;  ///< who computed each panel of the group
   AlignedBuffer quantized_again_;
   std::int64_t max_batch_ = 0;

@@ -83,6 +83,7 @@ Status Executor::plan_checks() {
   for_linear_groups(model_->architecture(), model_->hyperparameters().layers, add);
   panel_threads_.resize(static_cast<std::size_t>(most_panels));
   rows_differ_.resize(threads);
+  other_side_.resize(static_cast<std::size_t>(ActivationSets::kMost * max_batch_));
   check_sums_.resize(threads);
   for (AlignedBuffer& sums : check_sums_) {
     CB_TRY(sums, AlignedBuffer::allocate(
@@ -187,8 +188,10 @@ void Executor::run_checked(std::span<const Step> steps, std::int64_t layer) {
       repaired |= model_->restore_check_weights();
       blocks = blocks_of(matrices, attempt > 2);
     }
+    checked_ = blocks;
+    other_side_due_ = true;
     multiply_group(steps, layer, attempt);
-    const std::int64_t wrong = count_wrong(steps, blocks);
+    const std::int64_t wrong = count_wrong(steps[0]);
     guard_counters_.recomputed += attempt > 0 ? 1 : 0;
     if (wrong == 0) {
       guard_counters_.repaired += repaired ? 1 : 0;
@@ -209,41 +212,64 @@ void Executor::run_checked(std::span<const Step> steps, std::int64_t layer) {
            names, kMostAttempts, weight_repair_ ? " and repairs of their weights" : "");
 }
 
-/// The second quantization of each token and the other side of its checks. Returns how many
-/// checks of tokens do not agree, and shares of tokens whose activations have changed.
-std::int64_t Executor::count_wrong(std::span<const Step> steps,
-                                   std::span<const CheckBlock> blocks) {
-  const Buffer& in = buffers_[static_cast<int>(steps[0].in)];
+/// Before a thread multiplies its panels [begin, end). For few tokens the last thread computes the
+/// other side first: what is dealt last evens that out, and the caller has less to do alone.
+void Executor::start_guarded(const Step& step, std::int64_t begin, std::int64_t end, int thread) {
+  constexpr std::int64_t kFewTokens = 4;
+  std::fill_n(panel_threads_.begin() + begin, end - begin, static_cast<std::uint16_t>(thread));
+  if (n_tokens_ >= kFewTokens || thread + 1 != pool_->size()) return;
+  if (std::exchange(other_side_due_, false)) compute_other_side(step, 0, n_tokens_);
+}
+
+/// The second quantization of tokens [begin, end), and what their checks must come to. Begins and
+/// ends with blocks of kWidestBlock or with the batch.
+void Executor::compute_other_side(const Step& step, std::int64_t begin, std::int64_t end) {
+  const std::int64_t columns = buffers_[static_cast<int>(step.in)].size;
   ActivationSets sets;
-  for (const CheckBlock& block : blocks) sets.add(block.form);
-  std::atomic<std::int64_t> wrong = 0;
-  for (std::int64_t& rows : rows_differ_) wrong += std::exchange(rows, 0);
+  for (const CheckBlock& block : checked_) sets.add(block.form);
   for (int set = 0; set < sets.size(); ++set) {
-    const ColumnSums& sums = blocks[static_cast<std::size_t>(set)].sums;
-    const ActivationForm& form = sets.form(set);
-    const QuantizedActivations x = sets.view(set, quantized_.data(), in.size, n_tokens_);
-    const QuantizedActivations again = sets.view(set, quantized_again_.data(), in.size, n_tokens_);
-    quantize_input(steps[0], form, again);
-    const auto judge = [&](std::int64_t begin, std::int64_t end) {
-      if (!same_activations(form, in.size, x, again, begin, end)) ++wrong;
-      for (std::int64_t t = begin; t < end; ++t) {
-        const TokenBlock block = token_block(t, n_tokens_);
-        const std::int32_t right = kernels_->check_sum({.q = x.q + in.size * block.first,
-                                                        .columns = sums.columns.data(),
-                                                        .n = in.size,
-                                                        .group = form.group,
-                                                        .width = block.width,
-                                                        .lane = static_cast<int>(t - block.first)});
-        if (summed_by_products(set, t) != sums.constant + static_cast<std::uint32_t>(right))
-          ++wrong;
-      }
-    };
-    if (n_tokens_ == 1) {
-      judge(0, 1);
-    } else {
-      pool_->for_ranges(n_tokens_, judge);
+    const ColumnSums& sums = checked_[static_cast<std::size_t>(set)].sums;
+    const QuantizedActivations again = sets.view(set, quantized_again_.data(), columns, n_tokens_);
+    for (std::int64_t t = begin; t < end; ++t) quantize_token(step, sets.form(set), again, t);
+    for (std::int64_t t = begin; t < end; ++t) {
+      const TokenBlock block = token_block(t, n_tokens_);
+      const std::int32_t sum = kernels_->check_sum({.q = again.q + columns * block.first,
+                                                    .columns = sums.columns.data(),
+                                                    .n = columns,
+                                                    .group = sets.form(set).group,
+                                                    .width = block.width,
+                                                    .lane = static_cast<int>(t - block.first)});
+      other_side_[static_cast<std::size_t>(set * max_batch_ + t)] =
+          sums.constant + static_cast<std::uint32_t>(sum);
     }
   }
+}
+
+/// After the products: how many checks of tokens do not agree, shares of tokens whose activations
+/// are not those of the second quantization, and rows that came out otherwise the second time.
+std::int64_t Executor::count_wrong(const Step& step) {
+  const std::int64_t columns = buffers_[static_cast<int>(step.in)].size;
+  ActivationSets sets;
+  for (const CheckBlock& block : checked_) sets.add(block.form);
+  std::atomic<std::int64_t> wrong = 0;
+  for (std::int64_t& rows : rows_differ_) wrong += std::exchange(rows, 0);
+  const bool due = std::exchange(other_side_due_, false);
+  const std::int64_t blocks = (n_tokens_ + kWidestBlock - 1) / kWidestBlock;
+  pool_->for_ranges(blocks, [&](std::int64_t first, std::int64_t last) {
+    const std::int64_t begin = first * kWidestBlock;
+    const std::int64_t end = std::min(last * kWidestBlock, n_tokens_);
+    if (due) compute_other_side(step, begin, end);
+    for (int set = 0; set < sets.size(); ++set) {
+      const QuantizedActivations x = sets.view(set, quantized_.data(), columns, n_tokens_);
+      const QuantizedActivations again =
+          sets.view(set, quantized_again_.data(), columns, n_tokens_);
+      if (!same_activations(sets.form(set), columns, x, again, begin, end)) ++wrong;
+      for (std::int64_t t = begin; t < end; ++t) {
+        const auto at = static_cast<std::size_t>(set * max_batch_ + t);
+        if (summed_by_products(set, t) != other_side_[at]) ++wrong;
+      }
+    }
+  });
   return wrong;
 }
 

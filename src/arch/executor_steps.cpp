@@ -83,22 +83,25 @@ void Executor::apply_rope(const Step& step, std::int64_t layer) {
 
 void Executor::quantize_input(const Step& step, const ActivationForm& form,
                               const QuantizedActivations& to) {
+  for_tokens([&](std::int64_t t) { quantize_token(step, form, to, t); });
+}
+
+void Executor::quantize_token(const Step& step, const ActivationForm& form,
+                              const QuantizedActivations& to, std::int64_t t) const {
   const Buffer& in = buffers_[static_cast<int>(step.in)];
-  for_tokens([&](std::int64_t t) {
-    const TokenBlock block = token_block(t, n_tokens_);
-    QuantizeArguments a;
-    a.x = in.row(t);
-    a.columns = in.size;
-    a.form = form;
-    a.width = block.width;
-    a.lane = static_cast<int>(t - block.first);
-    const QuantizedActivations to_block = activations_from(to, form, in.size, block.first);
-    a.q = to_block.q;
-    a.scales = to_block.scales;
-    a.starts = to_block.starts;
-    a.mins = to_block.mins;
-    kernels_->quantize_activations(a);
-  });
+  const TokenBlock block = token_block(t, n_tokens_);
+  QuantizeArguments a;
+  a.x = in.row(t);
+  a.columns = in.size;
+  a.form = form;
+  a.width = block.width;
+  a.lane = static_cast<int>(t - block.first);
+  const QuantizedActivations to_block = activations_from(to, form, in.size, block.first);
+  a.q = to_block.q;
+  a.scales = to_block.scales;
+  a.starts = to_block.starts;
+  a.mins = to_block.mins;
+  kernels_->quantize_activations(a);
 }
 
 void Executor::run_linears(std::span<const Step> steps, std::int64_t layer) {
@@ -130,9 +133,7 @@ void Executor::multiply_group(std::span<const Step> steps, std::int64_t layer, i
   pool_->for_shares(
       panels,
       [&](std::int64_t begin, std::int64_t end, int thread) {
-        if (checks())
-          std::fill_n(panel_threads_.begin() + begin, end - begin,
-                      static_cast<std::uint16_t>(thread));
+        if (checks()) start_guarded(steps[0], begin, end, thread);
         multiply_range(steps, layer, sets, begin, end, thread);
       },
       few ? 0 : 1);  // a panel takes long for many tokens
