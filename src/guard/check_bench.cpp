@@ -3,8 +3,9 @@
 // % where scale groups have integer sub-scales, 10 % where each has a binary16 scale. Use:
 // guard_bench [--full] MODEL .. (make bench-guard), a file or a pulled name. CHECKBIT_ISA chooses
 // the instruction set.
-// Exit status: 1 when a model does not open, when the levels give other logits, or when checks were
-//   not made.
+// Exit status: 1 when a model does not open, when the levels give other logits, when checks were
+// not
+//   made, or when a goal is missed.
 
 #include <cstring>
 #include <filesystem>
@@ -14,6 +15,16 @@
 
 namespace checkbit {
 namespace {
+
+/// Whether most packed bytes have integer sub-scales: their product lines begin with "k".
+bool has_sub_scales(const Model& model) {
+  std::size_t with = 0, all = 0;
+  for (const PackedMatrix* matrix : model.matrices()) {
+    all += matrix->packed_bytes();
+    if (matrix->kernel_name().starts_with("k")) with += matrix->packed_bytes();
+  }
+  return 2 * with > all;
+}
 
 Status run(const std::string& name, GuardLevel level) {
   const std::string path = std::filesystem::exists(name) ? name : pulled_model(name);
@@ -25,7 +36,7 @@ Status run(const std::string& name, GuardLevel level) {
               std::filesystem::path(path).stem().c_str(),
               std::string(to_string(session.isa())).c_str(), session.pool().size(),
               std::string(to_string(level)).c_str());
-  compare_passes(guarded, off);
+  const PassCosts costs = compare_passes(guarded, off);
   const GuardCounters& c = guarded.executor.guard_counters();
   std::printf("  %llu checks, %llu alarms\n", static_cast<unsigned long long>(c.checks),
               static_cast<unsigned long long>(c.alarms));
@@ -33,6 +44,11 @@ Status run(const std::string& name, GuardLevel level) {
     return fail(ErrorKind::corrupt, "{}: other logits with checks", path);
   if (c.checks == 0 || c.alarms > 0)
     return fail(ErrorKind::corrupt, "{}: {} checks, {} alarms", path, c.checks, c.alarms);
+  const double prompt_goal = has_sub_scales(session.model()) ? 4 : 10;
+  if (level == GuardLevel::check && (costs.generation > 3 || costs.prompt > prompt_goal)) {
+    return fail(ErrorKind::budget, "{}: generation costs {:.1f} %, goal 3; prompts {:.1f}, goal {}",
+                path, costs.generation, costs.prompt, prompt_goal);
+  }
   return {};
 }
 

@@ -92,8 +92,9 @@ inline double enough_seconds() {
   return text == nullptr ? 10 : std::atof(text);
 }
 
-/// One line of the table. `measure` gives the seconds of a pass of a side.
-inline void compare(Side& one, Side& other, const char* what, std::int64_t tokens, auto&& measure) {
+/// One line of the table, and the cost in percent. `measure` gives the seconds of a pass of a side.
+inline double compare(Side& one, Side& other, const char* what, std::int64_t tokens,
+                      auto&& measure) {
   constexpr std::size_t kLeastRounds = 6;  // fewer have no interval
   measure(one);
   measure(other);
@@ -114,17 +115,26 @@ inline void compare(Side& one, Side& other, const char* what, std::int64_t token
               Median(one_speeds).value, Median(other_speeds).value, cost.value, cost.low, cost.high,
               costs.size());
   std::fflush(stdout);
+  return cost.value;
 }
 
+/// Percent.
+struct PassCosts {
+  double deep_generation, generation, prompt;
+};
+
 /// All lines of the table.
-inline void compare_passes(Side& one, Side& other) {
+inline PassCosts compare_passes(Side& one, Side& other) {
   one.deepen();
   other.deepen();
-  compare(one, other, "generation at 4,096 tokens", kGenerated,
-          [](Side& side) { return side.generate(kDeep - kGenerated); });
-  compare(one, other, "generation", kGenerated,
-          [](Side& side) { return side.generate(kPromptTokens); });
-  compare(one, other, "prompt of 256", kPromptTokens, [](Side& side) { return side.prompt(); });
+  PassCosts costs{};
+  costs.deep_generation = compare(one, other, "generation at 4,096 tokens", kGenerated,
+                                  [](Side& side) { return side.generate(kDeep - kGenerated); });
+  costs.generation = compare(one, other, "generation", kGenerated,
+                             [](Side& side) { return side.generate(kPromptTokens); });
+  costs.prompt =
+      compare(one, other, "prompt of 256", kPromptTokens, [](Side& side) { return side.prompt(); });
+  return costs;
 }
 
 }  // namespace checkbit
