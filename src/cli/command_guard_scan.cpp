@@ -131,13 +131,14 @@ Status run(const Arguments& arguments, Console& console) {
 std::string describe() {
   std::string text =
       "Reads all weights and says what no honest quantizer writes. Exit status 1 when something is "
-      "found. What it looks for:\n\n";
+      "found. What it looks for:";
   for (int check = 0; check < kScanCheckCount; ++check) {
-    text += fmt::format("  {:<13} {}\n", scan_check_name(static_cast<ScanCheck>(check)),
+    text += fmt::format("\n\n{}: {}.", scan_check_name(static_cast<ScanCheck>(check)),
                         scan_check_meaning(static_cast<ScanCheck>(check)));
   }
   return text +
-         "\nA full-precision model is looked at as every type would round it. With --against, the "
+         "\n\nA full-precision model is looked at as every type would round it. With --against, "
+         "the "
          "model before it was quantized, every block is compared with what it should have "
          "become.";
 }
