@@ -164,7 +164,7 @@ dd { margin: 0; font: .8125rem/1.45 var(--sans); overflow-wrap: anywhere; }
   .exchange, tr { break-inside: avoid; }
   table { font-size: 8.5pt; }
   td { white-space: normal; }
-  h2, h3 { break-after: avoid; }
+  h2, h3, .made { break-after: avoid; }
   svg, .swatch { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 )css";
