@@ -38,7 +38,7 @@ test-identity: build models ## one answer on all four models: every instruction 
 	@cmake --build $(BUILD) -j $(JOBS) --target kernels_test arch_test run_test
 	@CHECKBIT_TEST_ALL=1 ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -R 'Product|Attention|TinyModel|RealModel|GoldenModels'
 
-demo: build ## fetch, fit, measure and ask a small model; writes out/demo/report.html
+demo: build ## fetch, fit, measure, ask, seal, damage and mend a small model; writes out/demo/report.html
 	@$(BUILD)/checkbit demo
 
 measure-demo: build model ## several sizes of a small model against the original; writes out/measure/report.html

@@ -59,6 +59,7 @@ Result<Executor> Executor::create(const Model& model, const Kernels& kernels, Th
   const FloatEnvironment environment;
   Executor executor(model, kernels, pool);
   executor.guard_ = guard;
+  executor.set_guard_every(0);
   executor.max_batch_ = max_batch;
   executor.max_logits_ = max_logits;
   CB_TRY_STATUS(executor.allocate());
@@ -194,7 +195,7 @@ void Executor::place_tokens(std::span<const BatchToken> batch) {
   tokens_.clear();
   for (const BatchToken& b : batch) {
     positions_.push_back(b.sequence->length());
-    b.sequence->extend(1);
+    b.sequence->append(b.token);
     caches_.push_back(b.sequence);
     tokens_.push_back(b.token);
   }
@@ -233,6 +234,12 @@ std::uint64_t Executor::score_bytes(const Hyperparameters& h, std::int64_t posit
 Result<LogitsView> Executor::evaluate(std::span<const BatchToken> batch) {
   std::int64_t n_logits = 0;
   CB_TRY_STATUS(check_batch(batch, n_logits));
+  return guard_ == GuardLevel::off ? evaluate_once(batch, n_logits)
+                                   : evaluate_guarded(batch, n_logits);
+}
+
+Result<LogitsView> Executor::evaluate_once(std::span<const BatchToken> batch,
+                                           std::int64_t n_logits) {
   const FloatEnvironment environment;
   CB_TRY_STATUS(reserve_scores(batch));
   place_tokens(batch);
@@ -240,6 +247,7 @@ Result<LogitsView> Executor::evaluate(std::span<const BatchToken> batch) {
   const Architecture& architecture = model_->architecture();
   n_tokens_ = static_cast<std::int64_t>(batch.size());
   group_attention_rows();
+  plan_stores();
   next_read_ = 0;
   next_check_ = 0;
   guard_failure_ = {};
@@ -278,7 +286,7 @@ void Executor::run_steps(std::span<const Step> steps, std::int64_t layer) {
     if (group[0].kind == StepKind::linear) {
       run_linears(group, layer);
     } else {
-      run_step(group[0], layer);
+      run_guarded_step(group[0], layer);
     }
     notify(group, layer, true);
     i += count;

@@ -4,19 +4,27 @@
 //   batch order. Logits come back for the tokens that ask for them. A token's logits are the same
 //   bits whatever the batch, the threads or the instruction set (docs/numerics.md).
 // Observers see every step's input and output: calibration, profiling and guarding hook in here.
-// Errors: invalid (token id out of range, context full, batch too large), memory.
+// Guards of what is not a matrix product (executor_memory_guard.cpp): from GuardLevel::verify on,
+//   keys and values are verified before each store and in turn after each pass, and computed again
+//   where they are wrong; from GuardLevel::check on, some steps are computed twice, with full all.
+// Errors: invalid (token id out of range, context full, batch too large), memory; guarded: corrupt,
+//   when what is wrong stays wrong. A sequence whose keys and values cannot be computed again is
+//   then as long as what is right of it.
 // Threads: one call at a time per executor.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "arch/guard_level.h"
 #include "arch/kv_cache.h"
+#include "arch/memory_counters.h"
 #include "arch/model.h"
 #include "arch/rope.h"
 
@@ -86,6 +94,16 @@ class Executor {
   const GuardCounters& guard_counters() const { return guard_counters_; }
   /// What to call when a checked product stays wrong; none is set at first.
   void set_weight_repair(WeightRepair repair) { weight_repair_ = std::move(repair); }
+  const WeightRepair& weight_repair() const { return weight_repair_; }
+  /// Each block of keys and values is verified, and each step computed twice, about once in so many
+  /// tokens; 0: the level's own, 64, with full 1.
+  void set_guard_every(std::uint32_t tokens);
+  std::uint32_t guard_every() const { return guard_every_; }
+  const MemoryCounters& memory_counters() const { return memory_counters_; }
+  /// Asked at the end of each guarded pass; an error is what evaluate returns.
+  void set_health(std::function<Status()> health) { health_ = std::move(health); }
+  /// What nobody writes once the executor is made.
+  std::vector<std::span<std::uint8_t>> read_only_bytes();
   void clear_observers() { observers_.clear(); }
   std::int64_t max_batch() const { return max_batch_; }
   std::int64_t max_logits() const { return max_logits_; }
@@ -108,6 +126,13 @@ class Executor {
     int n_rows;
   };
 
+  /// A block of a cache that the pass writes to.
+  struct StoredBlock {
+    KvCache* cache;
+    std::int64_t block;
+    bool holds_earlier;  ///< positions of earlier passes
+    bool right;          ///< as verified last
+  };
   /// A group of rows and a key-value head whose blocks are dealt over threads.
   struct SplitItem {
     AttentionArguments arguments;
@@ -133,6 +158,17 @@ class Executor {
   Status allocate();
   Status allocate_quantized();
   void plan_reads();
+  Result<LogitsView> evaluate_once(std::span<const BatchToken> batch, std::int64_t n_logits);
+  Result<LogitsView> evaluate_guarded(std::span<const BatchToken> batch, std::int64_t n_logits);
+  void note_damage(KvCache* sequence, std::int64_t position);
+  void verify_sequences(std::span<const BatchToken> batch);
+  Status recompute_damaged();
+  void plan_stores();
+  template <class F>
+  void for_stores(F&& f);
+  void verify_before_store(std::int64_t layer);
+  void seal_after_store(std::int64_t layer);
+  void run_guarded_step(const Step& step, std::int64_t layer);
   Status check_batch(std::span<const BatchToken> batch, std::int64_t& n_logits) const;
   Status reserve_scores(std::span<const BatchToken> batch);
   void place_tokens(std::span<const BatchToken> batch);
@@ -151,6 +187,7 @@ class Executor {
   void multiply_elsewhere(std::span<const Step> steps, std::int64_t layer,
                           const ActivationSets& sets, int attempt);
   void run_checked(std::span<const Step> steps, std::int64_t layer);
+  bool damaged_floats(std::span<const Step> steps, std::int64_t layer);
   void multiply_guarded(const PackedMatrix& matrix, const ActivationRows& x, int set,
                         std::int64_t begin, std::int64_t end, const Buffer& out, int thread);
   void start_guarded(const Step& step, std::int64_t begin, std::int64_t end, int thread);
@@ -196,6 +233,13 @@ class Executor {
   std::vector<std::int64_t> rows_differ_;  ///< per thread, where they were computed twice
   std::vector<std::uint16_t> panel_threads_;  ///< who computed each panel of the group
   AlignedBuffer quantized_again_;
+  std::uint32_t guard_every_ = 1;
+  MemoryCounters memory_counters_;
+  std::function<Status()> health_;
+  Status step_failure_;                                    ///< of the pass that runs
+  std::vector<std::pair<KvCache*, std::int64_t>> damage_;  ///< each with its first wrong position
+  std::vector<StoredBlock> stores_;                        ///< of the pass that runs
+  std::vector<std::uint8_t> step_copies_;
   std::int64_t max_batch_ = 0;
   std::int64_t max_logits_ = 0;
   std::int64_t n_tokens_ = 0;  ///< rows in use by the step that runs

@@ -51,6 +51,7 @@ void Executor::store_keys_and_values(std::int64_t layer) {
   const Hyperparameters& h = model_->hyperparameters();
   const Buffer& key = buffers_[static_cast<int>(Slot::key)];
   const Buffer& value = buffers_[static_cast<int>(Slot::value)];
+  verify_before_store(layer);
   for_tokens([&](std::int64_t t) {
     const auto token = static_cast<std::size_t>(t);
     for (std::int64_t head = 0; head < h.key_value_heads; ++head) {
@@ -66,6 +67,7 @@ void Executor::store_keys_and_values(std::int64_t layer) {
       kernels_->store_key_value(s);
     }
   });
+  seal_after_store(layer);
 }
 
 /// The arguments of one group and key-value head; `rows` is filled and must outlive them.

@@ -191,7 +191,11 @@ void Executor::run_checked(std::span<const Step> steps, std::int64_t layer) {
     checked_ = blocks;
     other_side_due_ = true;
     multiply_group(steps, layer, attempt);
-    const std::int64_t wrong = count_wrong(steps[0]);
+    std::int64_t wrong = count_wrong(steps[0]);
+    if (wrong == 0 && damaged_floats(steps, layer)) {
+      repaired = true;
+      wrong = 1;
+    }
     guard_counters_.recomputed += attempt > 0 ? 1 : 0;
     if (wrong == 0) {
       guard_counters_.repaired += repaired ? 1 : 0;
@@ -210,6 +214,15 @@ void Executor::run_checked(std::span<const Step> steps, std::int64_t layer) {
            "products with {} stay wrong after {} computations{}: memory or a processor is "
            "faulty; verify the model's file and test the machine",
            names, kMostAttempts, weight_repair_ ? " and repairs of their weights" : "");
+}
+
+/// Float weights have no exact check: with GuardLevel::full they are verified once they were read.
+/// True when some were not what they were; they are mended then.
+bool Executor::damaged_floats(std::span<const Step> steps, std::int64_t layer) {
+  if (guard_ < GuardLevel::full || !weight_repair_) return false;
+  std::vector<const PackedMatrix*> floats = matrices_of(*model_, steps, layer);
+  std::erase_if(floats, [](const PackedMatrix* matrix) { return matrix->quantizes(); });
+  return !floats.empty() && weight_repair_(floats);
 }
 
 /// Before a thread multiplies its panels [begin, end). For few tokens the last thread computes the

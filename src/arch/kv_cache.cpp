@@ -57,12 +57,19 @@ Status KvCache::allocate() {
 void KvCache::truncate(std::int64_t length) {
   CB_CHECK(length >= 0 && length <= length_);
   length_ = length;
+  tokens_.resize(static_cast<std::size_t>(length));
   image_.unchanged = std::min(image_.unchanged, length);
 }
 
 void KvCache::extend(std::int64_t tokens) {
   CB_CHECK(length_ + tokens <= capacity_);
   length_ += tokens;
+  tokens_.resize(static_cast<std::size_t>(length_), kUnknownToken);
+}
+
+void KvCache::append(std::int32_t token) {
+  extend(1);
+  tokens_.back() = token;
 }
 
 /// A fork gets a page of its own in every region with the first token that it appends, the one that
@@ -129,7 +136,12 @@ Result<KvCache> KvCache::fork(std::int64_t length, std::int64_t capacity) {
   if (worth_sharing(length)) prepare_image(length, capacity);
   const bool share = image_.room >= capacity && worth_sharing(std::min(image_.unchanged, length));
   if (!share || !branch.become_view(image_)) CB_TRY_STATUS(branch.allocate());
-  branch.copy_positions(*this, branch.image_.unchanged, length);
+  std::int64_t same = std::min(branch.image_.unchanged, length);
+  // Positions behind `length` are summed with their block: with checks both have the same there.
+  if (checks_) same = std::min(same, length / kCacheBlock * kCacheBlock);
+  branch.copy_positions(*this, same, length);
+  branch.tokens_.assign(tokens_.begin(), tokens_.begin() + length);
+  branch.checks_ = checks_;
   return branch;
 }
 
@@ -149,6 +161,16 @@ void KvCache::copy_positions(const KvCache& from, std::int64_t begin, std::int64
       copy(values(layer, head), from.values(layer, head), value_row_bytes_);
     }
   }
+}
+
+std::array<std::span<const std::uint8_t>, 2> KvCache::block(std::int64_t layer, std::int64_t head,
+                                                            std::int64_t block) const {
+  const auto of = [&](const void* from, std::int64_t row_bytes) {
+    const std::int64_t bytes = kCacheBlock * row_bytes;
+    return std::span(static_cast<const std::uint8_t*>(from) + block * bytes,
+                     static_cast<std::size_t>(bytes));
+  };
+  return {of(keys(layer, head), key_row_bytes_), of(values(layer, head), value_row_bytes_)};
 }
 
 void* KvCache::keys(std::int64_t layer, std::int64_t head) const {

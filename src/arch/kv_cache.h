@@ -12,14 +12,22 @@
 //   soon have pages of its own for most of them are copied, and so is all where the system has no
 //   images to give. A fork may have another capacity: an image has room for the largest asked for,
 //   and room that nobody touches takes no memory.
+// Checks: once asked for, sums over blocks (arch/kv_checks.h) tell whether they are still as they
+//   were stored; forks inherit them. The tokens are kept too, so that what is wrong can be computed
+//   again.
 // Units: positions count tokens from 0.
 // Threads: one at a time for each cache, those of forks of one another at the same time.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
+#include <vector>
 
 #include "arch/architecture.h"
+#include "arch/kv_checks.h"
 #include "base/aligned_buffer.h"
 #include "base/shared_image.h"
 #include "kernels/kernels.h"
@@ -39,6 +47,11 @@ class KvCache {
   void truncate(std::int64_t length);
   /// Precondition: length() + tokens <= capacity().
   void extend(std::int64_t tokens);
+  /// The same for one token, which is remembered.
+  void append(std::int32_t token);
+  /// By position; kUnknownToken where extend was called. [length()]
+  std::span<const std::int32_t> tokens() const { return tokens_; }
+  static constexpr std::int32_t kUnknownToken = -1;
   /// Another sequence that begins with the first `length` positions and goes its own way; neither
   /// hears of the other again. Errors: memory. Precondition: 0 <= length <= length().
   Result<KvCache> fork(std::int64_t length) { return fork(length, capacity_); }
@@ -49,8 +62,21 @@ class KvCache {
   std::int64_t shared_length() const { return image_.unchanged; }
 
   CacheType type() const { return type_; }
+  std::int64_t layers() const { return layers_; }
+  std::int64_t heads() const { return heads_; }
   void* keys(std::int64_t layer, std::int64_t head) const;
   void* values(std::int64_t layer, std::int64_t head) const;
+
+  /// Keys and values of a block of kCacheBlock positions.
+  std::array<std::span<const std::uint8_t>, 2> block(std::int64_t layer, std::int64_t head,
+                                                     std::int64_t block) const;
+
+  /// Null until keep_checks.
+  KvChecks* checks() { return checks_ ? &*checks_ : nullptr; }
+  /// From now on, of what it holds as it is.
+  void keep_checks() {
+    if (!checks_) checks_.emplace(*this);
+  }
 
   /// Keys and values that the token at `position` attends to, its own included, over all layers.
   static std::int64_t bytes_read(const Hyperparameters& h, std::int64_t position, CacheType type);
@@ -82,6 +108,8 @@ class KvCache {
   std::int64_t room_ = 0;  ///< positions of a head in data_, whole blocks, at least capacity_
   AlignedBuffer data_;     ///< [layers][heads], keys [room], then values [room]
   Image image_;
+  std::vector<std::int32_t> tokens_;  ///< [length_]
+  std::optional<KvChecks> checks_;
 };
 
 }  // namespace checkbit

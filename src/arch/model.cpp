@@ -91,9 +91,11 @@ Result<Model> Model::load(const ModelFile& file, const PackOptions& options, Thr
   if (!placed) return named(placed.error());
   std::uint64_t total = 0;
   for (Placed& p : *placed) {
+    if (!p.is_matrix()) continue;
     p.offset = total;
     total += p.packed_bytes;
   }
+  if (auto allocated = model.allocate_vectors(*placed); !allocated) return named(allocated.error());
   // One stretch of memory in the order of use: large pages also for small matrices, and long
   // streams. Filled in the order of the file: a fault maps neighbours too, which go when their turn
   // comes.
@@ -200,6 +202,20 @@ void Model::plan_checks() {
   });
 }
 
+/// All of them in one stretch, each from a whole cache line on.
+Status Model::allocate_vectors(std::vector<Placed>& placed) {
+  constexpr std::uint64_t kLineFloats = 16;
+  std::uint64_t total = 0;
+  for (Placed& p : placed) {
+    if (p.is_matrix()) continue;
+    p.offset = total;
+    total +=
+        (p.tensor->info.columns() + kLineFloats - 1) / kLineFloats * kLineFloats * sizeof(float);
+  }
+  CB_TRY(vector_values_, AlignedBuffer::allocate(total, "norms and biases"));
+  return {};
+}
+
 Status Model::add_vector(const Placed& placed) {
   const ModelTensor& tensor = *placed.tensor;
   const Format& format = *tensor.info.format;
@@ -207,8 +223,9 @@ Status Model::add_vector(const Placed& placed) {
     return fail(ErrorKind::unsupported, "tensor {}: type {} cannot be read as weights",
                 tensor.info.name, format.name);
   }
-  std::vector<float>& values = vectors_[index(placed.role, placed.layer)];
-  values.resize(tensor.info.columns());
+  const std::span values(reinterpret_cast<float*>(vector_values_.data() + placed.offset),
+                         tensor.info.columns());
+  vectors_[index(placed.role, placed.layer)] = {&tensor, values};
   format.decode(tensor.bytes.data(),
                 values.size() / static_cast<std::size_t>(format.block_elements), values.data());
   const auto bad = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
@@ -223,7 +240,7 @@ Status Model::check_complete() const {
   for (const auto& [name, place] : expected_tensors(config_)) {
     if (is_optional(architecture(), place.role)) continue;
     const std::size_t at = index(place.role, place.layer);
-    if (matrices_[at] == nullptr && vectors_[at].empty()) {
+    if (matrices_[at] == nullptr && vectors_[at].tensor == nullptr) {
       return fail(ErrorKind::corrupt, "tensor {} is missing", name);
     }
   }
@@ -237,14 +254,63 @@ const PackedMatrix* Model::matrix(Role role, std::int64_t layer) const {
 }
 
 const float* Model::vector(Role role, std::int64_t layer) const {
-  const std::vector<float>& found = vectors_[index(role, layer)];
-  return found.empty() ? nullptr : found.data();
+  const Vector& found = vectors_[index(role, layer)];
+  return found.tensor == nullptr ? nullptr : found.values.data();
+}
+
+void Model::look_up_through(
+    std::function<bool(std::span<const std::uint8_t>, std::uint8_t*)> copy) {
+  matrices_[index(Role::token_embedding, 0)]->set_copy(std::move(copy));
+}
+
+namespace {
+
+/// Copies what `source`, which stands at `at`, has of `part` to its place in `out`.
+void copy_overlap(const std::uint8_t* at, std::span<const std::uint8_t> source,
+                  std::span<const std::uint8_t> part, std::uint8_t* out) {
+  const std::uint8_t* begin = std::max(at, part.data());
+  const std::uint8_t* end = std::min(at + source.size(), part.data() + part.size());
+  if (begin < end)
+    std::memcpy(out + (begin - part.data()), source.data() + (begin - at),
+                static_cast<std::size_t>(end - begin));
+}
+
+bool overlap(std::span<const std::uint8_t> a, std::span<const std::uint8_t> b) {
+  return a.data() < b.data() + b.size() && b.data() < a.data() + a.size();
+}
+
+}  // namespace
+
+void Model::read_again(std::span<const std::uint8_t> part, std::uint8_t* out) const {
+  const FloatEnvironment environment;
+  std::fill_n(out, part.size(), std::uint8_t{0});
+  for (const auto& matrix : matrices_) {
+    if (matrix == nullptr || !overlap(matrix->packed_from(0), part)) continue;
+    std::vector<std::uint8_t> bytes(matrix->panel_bytes());
+    for (std::int64_t panel = 0; panel < matrix->panels(); ++panel) {
+      const auto packed = matrix->packed_from(panel).first(bytes.size());
+      if (!overlap(packed, part)) continue;
+      matrix->pack_again(panel, bytes.data());
+      copy_overlap(packed.data(), bytes, part, out);
+    }
+  }
+  for (const Vector& vector : vectors_) {
+    if (vector.tensor == nullptr) continue;
+    const auto* at = reinterpret_cast<const std::uint8_t*>(vector.values.data());
+    if (!overlap({at, vector.values.size_bytes()}, part)) continue;
+    std::vector<float> values(vector.values.size());
+    const Format& format = *vector.tensor->info.format;
+    format.decode(vector.tensor->bytes.data(),
+                  values.size() / static_cast<std::size_t>(format.block_elements), values.data());
+    copy_overlap(at, {reinterpret_cast<const std::uint8_t*>(values.data()), 4 * values.size()},
+                 part, out);
+  }
 }
 
 std::uint64_t Model::packed_bytes() const {
   std::uint64_t bytes = 0;
   for (const auto& m : matrices_) bytes += m ? m->packed_bytes() : 0;
-  for (const auto& v : vectors_) bytes += v.size() * sizeof(float);
+  for (const auto& v : vectors_) bytes += v.values.size_bytes();
   return bytes;
 }
 

@@ -44,6 +44,16 @@ class Model {
   }
   /// Draws the weights of checks again; true when bits of them had changed.
   bool restore_check_weights() const { return check_weights_->restore(); }
+  /// The same, and all vectors, for whoever mends them in place (guard/live_guard.h).
+  std::span<std::uint8_t> mendable_weights() const { return {weights_.data(), weights_.size()}; }
+  std::span<std::uint8_t> mendable_vectors() const {
+    return {vector_values_.data(), vector_values_.size()};
+  }
+  /// What the file says that some bytes of packed_weights() or mendable_vectors() ought to be: out
+  /// [part.size()].
+  void read_again(std::span<const std::uint8_t> part, std::uint8_t* out) const;
+  /// Rows of the token embedding are looked up through `copy` from now on.
+  void look_up_through(std::function<bool(std::span<const std::uint8_t>, std::uint8_t*)> copy);
   /// Every matrix once, layer by layer.
   std::vector<const PackedMatrix*> matrices() const;
   /// Keeps the packed weights in memory. Errors: memory, when the system refuses (it allows
@@ -57,11 +67,12 @@ class Model {
     Role role;
     std::int64_t layer;
     std::uint64_t packed_bytes;
-    std::uint64_t offset;  ///< in weights_
+    std::uint64_t offset;  ///< in weights_, or in vector_values_
     bool is_matrix() const { return role_info(role).rows != Dimension::one; }
   };
   Result<std::vector<Placed>> place_tensors(const ModelFile& file) const;
   Status add_matrix(const ModelFile& file, const Placed& placed);
+  Status allocate_vectors(std::vector<Placed>& placed);
   Status add_vector(const Placed& placed);
   void place_pages(ThreadPool& pool);
   Status check_complete() const;
@@ -72,8 +83,13 @@ class Model {
   AlignedBuffer weights_;  ///< every packed matrix, in the order of use
   std::unique_ptr<CheckWeights> check_weights_;
   std::vector<std::unique_ptr<PackedMatrix>>
-      matrices_;                             ///< [layers + 1][roles]; the last row is not per layer
-  std::vector<std::vector<float>> vectors_;  ///< the same
+      matrices_;  ///< [layers + 1][roles]; the last row is not per layer
+  AlignedBuffer vector_values_;
+  struct Vector {
+    const ModelTensor* tensor = nullptr;  ///< null: the model has none
+    std::span<float> values;              ///< in vector_values_
+  };
+  std::vector<Vector> vectors_;  ///< as matrices_
 };
 
 /// Packed bytes that one thread reads when a group of linear steps is dealt over a pool.

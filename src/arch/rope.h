@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "arch/architecture.h"
@@ -21,6 +22,11 @@ class Rope {
   std::int64_t pairs() const { return static_cast<std::int64_t>(frequencies_.size()); }
   /// False when metadata or factors made a frequency or the amplitude that no angle can follow.
   bool usable() const;
+  /// What every table is made of; nobody writes it again.
+  std::span<std::uint8_t> read_only_bytes() {
+    return {reinterpret_cast<std::uint8_t*>(frequencies_.data()),
+            frequencies_.size() * sizeof(double)};
+  }
   /// Precondition: usable(). cosines and sines [pairs()] at a position, times the amplitude.
   void table(std::int64_t position, float* cosines, float* sines) const;
 

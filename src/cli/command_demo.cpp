@@ -11,11 +11,13 @@
 #include "base/atomic_file.h"
 #include "cli/command.h"
 #include "cli/comparison_facts.h"
+#include "cli/damaged_run.h"
 #include "cli/engine_flags.h"
 #include "cli/read_input.h"
 #include "cli/run_cli.h"
 #include "measure/demo_report.h"
 #include "measure/session_source.h"
+#include "report/number.h"
 #include "report/text.h"
 #include "run/generate.h"
 
@@ -98,6 +100,41 @@ Status compare(DemoStory& story, Session& fitted, Session& original, const std::
   return {};
 }
 
+/// The fitted model once more, in a process of its own whose memory is damaged from here.
+Status harm(DemoStory& story, const std::string& fitted_path, Console& console) {
+  constexpr std::uint64_t kFlips = 200;
+  const std::string prompt = kPrompts[0];
+  console.out << "\n"
+              << console.out_terminal.style(
+                     Style::heading,
+                     fmt::format("6. Flip {} bits of its weights while it writes", kFlips))
+              << "\n"
+              << std::flush;
+  CB_TRY(const DamagedRun run,
+         run_damaged(fitted_path,
+                     {"-p", prompt, "-n", std::to_string(kAnswerTokens), "--temperature", "0"},
+                     kFlips, 1));
+  story.commands.push_back(run.command);
+  story.harm = {run.flips, run.repaired_bits, run.repaired_blocks, run.repair_p99_seconds,
+                prompt,    run.unharmed_text, run.damaged_text,    run.same_logits};
+  if (!run.mended()) {
+    return fail(ErrorKind::corrupt,
+                "demo: of {} flipped bits {} were put back, {} blocks came from the file, and the "
+                "logits are {}",
+                run.flips, run.repaired_bits, run.from_file,
+                run.same_logits ? "the same" : "other ones");
+  }
+  console.out
+      << fmt::format(
+             "{} bits flipped from outside, {} put back in {} blocks, each within {} (99 of "
+             "100),\nwith the model's file out of reach. Every logit is the same to the "
+             "bit, and so is the text:\n",
+             run.flips, run.repaired_bits, run.repaired_blocks,
+             print_quantity(run.repair_p99_seconds, "s"))
+      << wrap(clean_line(run.damaged_text), console.out_terminal.width, 2) << "\n";
+  return {};
+}
+
 void print_answers(const DemoStory& story, Console& console) {
   for (const AnswerPair& pair : story.answers) {
     const auto say = [&](std::string_view who, const std::string& text) {
@@ -155,6 +192,9 @@ Status run(const Arguments& arguments, Console& console) {
   }
   print_answers(story, console);
   print_speeds(story, console);
+  CB_TRY_STATUS(step(console, story, "5. Seal it: checksums and parity in a file beside it",
+                     {"guard", "seal", fitted_path}));
+  CB_TRY_STATUS(harm(story, fitted_path, console));
   story.demo_seconds = std::chrono::duration<double>(Clock::now() - start).count();
   CB_TRY_STATUS(write_file_atomically(page, render_html(build_demo_report(story))));
   console.out << "\n"
@@ -170,11 +210,11 @@ extern const Command demo_command;
 const Command demo_command = {
     .name = "demo",
     .group = "Help",
-    .summary = "fetch, fit, measure and ask a small model",
+    .summary = "fetch, fit, measure, ask and damage a small model",
     .description =
         "Fetches a 98 MB model, fits it into less memory, measures what that cost on a text, asks "
-        "both models "
-        "the same questions, and writes a page with the results. Takes about two minutes.",
+        "both models the same questions, seals it, flips 200 bits in its memory while it writes, "
+        "mends them, and writes a page with the results. Takes about two minutes.",
     .flags = {{.name = "--output",
                .short_name = 'o',
                .kind = ValueKind::path,

@@ -11,6 +11,7 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/engine_flags.h"
+#include "cli/guard_session.h"
 #include "cli/logits_file.h"
 #include "cli/read_input.h"
 #include "cli/sampler_flags.h"
@@ -138,6 +139,7 @@ Status run(const Arguments& arguments, Console& console) {
   }
   if (!g.text.ends_with('\n') && !g.tokens.empty()) console.out << "\n";
   console.out.flush();
+  if (const std::string guard = memory_summary(session); !guard.empty()) console.note(guard);
   if (g.reason == StopReason::cancelled) return cancelled_error();
   if (console.out_terminal.is_terminal && !console.quiet) {
     console.out << "\n" << std::flush;

@@ -8,6 +8,7 @@
 
 #include "base/machine_limits.h"
 #include "base/resident_memory.h"
+#include "cli/guard_session.h"
 #include "cli/load_verification.h"
 #include "cli/startup_notes.h"
 #include "file/pull.h"
@@ -71,6 +72,7 @@ std::vector<Flag> with_engine_flags(std::vector<Flag> own) {
                    .default_value = "int8",
                    .choices = {"int8", "f32"}});
   flags.push_back(guard_flag());
+  add_guard_flags(flags);
   return flags;
 }
 
@@ -103,6 +105,7 @@ SessionOptions session_options(const Arguments& arguments, const Console& consol
   options.cache_type = cache_type_of(arguments);
   options.lock_memory = arguments.has("--lock-memory");
   options.guard = guard_level(arguments.text("--guard")).value_or(GuardLevel::off);
+  take_guard_flags(arguments, options);
   if (arguments.has("--pin"))
     options.pinning = arguments.text("--pin") == "cores" ? Pinning::cores : Pinning::off;
   return options;
@@ -133,6 +136,7 @@ Result<Session> open_session(const std::string& model, const SessionOptions& opt
   note_memory_limit(path, options, console);
   CB_TRY(Session session, Session::open(path, options));
   for (const std::string& note : startup_notes(session)) console.note_once(note);
+  CB_TRY_STATUS(start_guard(session, console));
   return session;
 }
 
@@ -204,6 +208,7 @@ std::vector<Record> session_records(const Console& console, const Session& sessi
       make_record(console, "bits_per_weight", bits_per_weight(session.file()), "bits"),
       make_record(console, "peak_bytes", static_cast<double>(peak_resident_bytes()), "bytes")};
   add_guard_records(console, session, records);
+  std::ranges::move(memory_records(console, session), std::back_inserter(records));
   return records;
 }
 

@@ -16,7 +16,7 @@ Flag cache_flag(std::string_view help);
 /// What --kv-cache asks for; none when it is absent.
 std::optional<CacheType> cache_type_of(const Arguments& arguments);
 /// `own`, followed by --context, --kv-cache, --no-repack, --lock-memory, --pin, --activations,
-/// --guard.
+/// --guard and what belongs to it.
 std::vector<Flag> with_engine_flags(std::vector<Flag> own);
 /// One of `flags`, to be described anew. Precondition: it is there.
 Flag& flag_named(std::vector<Flag>& flags, std::string_view name);
@@ -36,7 +36,8 @@ void note_missing_template(const Session& session, Console& console);
 std::string model_name(const std::string& path);
 
 Record make_record(const Console& console, std::string name, double value, std::string unit);
-/// peak_bytes, file_bytes and bits_per_weight of a session; what its checks have seen, if any.
+/// peak_bytes, file_bytes and bits_per_weight of a session, and what its checks and its guard have
+/// seen.
 std::vector<Record> session_records(const Console& console, const Session& session);
 /// "checked 211 products a token over 38 tokens: no alarm"; empty where nothing is checked.
 std::string guard_summary(const Session& session);

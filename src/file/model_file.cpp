@@ -140,6 +140,11 @@ void MappedFile::close_descriptor() {
   if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
 }
 
+Result<AlignedBuffer> MappedFile::private_view() const {
+  if (descriptor_ < 0) return fail(ErrorKind::not_found, "the file's descriptor has been closed");
+  return AlignedBuffer::map_private(descriptor_, size_, "private view of the model file");
+}
+
 bool MappedFile::copy(std::span<const std::uint8_t> bytes, std::uint8_t* out) const {
   if (bytes.empty()) return true;
   CB_CHECK(bytes.data() >= data_ && bytes.data() + bytes.size() <= data_ + size_);

@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/aligned_buffer.h"
 #include "base/result.h"
 #include "file/gguf.h"
 
@@ -33,6 +34,9 @@ class MappedFile {
   void drop_pages(std::span<const std::uint8_t> bytes) const;
   /// Copies these bytes of the map without making their pages resident; false when it cannot.
   bool copy(std::span<const std::uint8_t> bytes, std::uint8_t* out) const;
+  /// A map of its own of the whole file, copy on write: what is mended there stays there. Errors:
+  /// memory; not_found after close_descriptor.
+  Result<AlignedBuffer> private_view() const;
   /// Gives the descriptor back, for sets of very many parts: copy() is then false.
   void close_descriptor();
 

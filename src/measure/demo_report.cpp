@@ -94,6 +94,27 @@ Section answers_section(const DemoStory& story) {
   return section;
 }
 
+Section harm_section(const HarmStory& harm) {
+  Section section{"Bits flip, and the answer stays", {}};
+  section.blocks.emplace_back(Paragraph{fmt::format(
+      "The fitted model was sealed, and ran with its guard on. While it wrote, another process "
+      "flipped {} bits of its weights in memory, and its file was out of reach. {} flipped bits in "
+      "{} blocks were put back, each block within {} (99 of 100). Every logit of every token is "
+      "{}.",
+      harm.flips, harm.repaired_bits, harm.repaired_blocks,
+      glue(print_quantity(harm.repair_p99_seconds, "s")),
+      harm.same_logits ? "the same to the bit" : "not the same")});
+  Quotes quotes{.prompt = harm.prompt, .quotes = {}};
+  quotes.quotes.push_back(
+      {.title = "Unharmed", .note = "", .text = harm.unharmed, .tone = Tone::contrast});
+  quotes.quotes.push_back({.title = fmt::format("With {} flipped bits", harm.flips),
+                           .note = harm.unharmed == harm.damaged ? "Word for word the same." : "",
+                           .text = harm.damaged,
+                           .tone = Tone::accent});
+  section.blocks.emplace_back(std::move(quotes));
+  return section;
+}
+
 std::string lead_of(const DemoStory& story) {
   const ComparisonStory& comparison = story.comparison;
   const double saved = 1 - static_cast<double>(fitted_of(comparison).facts.file_bytes) /
@@ -134,6 +155,7 @@ Report build_demo_report(const DemoStory& story) {
   cost.blocks.insert(cost.blocks.begin(), Paragraph{describe_change(comparison)});
   report.sections.push_back(std::move(cost));
   if (!story.answers.empty()) report.sections.push_back(answers_section(story));
+  if (story.harm) report.sections.push_back(harm_section(*story.harm));
   if (std::vector<Block> sizes = size_charts(comparison); !sizes.empty()) {
     report.sections.push_back({"Where the bytes went", std::move(sizes)});
   }

@@ -6,6 +6,8 @@
 // Threads: pure function.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,11 +22,24 @@ struct AnswerPair {
   std::string fitted;
 };
 
+/// The fitted model ran while another process flipped bits in its memory.
+struct HarmStory {
+  std::uint64_t flips = 0;
+  std::uint64_t repaired_bits = 0;
+  std::uint64_t repaired_blocks = 0;
+  double repair_p99_seconds = 0;
+  std::string prompt;
+  std::string unharmed;
+  std::string damaged;
+  bool same_logits = false;
+};
+
 struct DemoStory {
   std::string title_name;  ///< the model as people call it: "SmolLM2 135M"
   /// Its one candidate is the fitted file, `reference` the original.
   ComparisonStory comparison;
   std::vector<AnswerPair> answers;
+  std::optional<HarmStory> harm;
   std::vector<std::string> commands;  ///< all steps of the demo, in order
   double demo_seconds = 0;            ///< 0: not said
 };

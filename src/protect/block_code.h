@@ -141,6 +141,7 @@ struct MendedBlock {
   Mend mend = Mend::impossible;
   BlockCheck check;                   ///< the right one, unless impossible
   std::unique_ptr<BlockBytes> bytes;  ///< the right ones for Mend::bit and Mend::parity, else null
+  std::uint64_t flipped_bits = 0;     ///< that SpanCode::mend_stripe put back
 };
 
 /// Finds out what is wrong with a stripe and what its blocks ought to be, data first; writes
@@ -170,7 +171,8 @@ class SpanCode {
   std::vector<std::uint64_t> damaged(std::span<const std::uint8_t> span, std::uint64_t begin,
                                      std::uint64_t end) const;
   /// Mends a stripe in place, its checks and its parity too, and says what was not intact. Words
-  /// that differ are written with aligned stores of 8 bytes, so that others may go on reading.
+  /// that differ are written with aligned stores of 8 bytes (base/word_store.h), so that others may
+  /// go on reading.
   /// Precondition: the span has the size it was computed for and begins at a multiple of 8; nobody
   /// else mends this stripe.
   std::vector<MendedBlock> mend_stripe(std::span<std::uint8_t> span, std::uint64_t stripe);

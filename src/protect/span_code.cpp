@@ -1,33 +1,16 @@
 // Checks and parity of a span in memory (block_code.h).
 
-#include <atomic>
 #include <cstring>
 #include <utility>
 
-#include "base/bytes.h"
 #include "base/thread_pool.h"
+#include "base/word_store.h"
 #include "protect/block_code.h"
 
 namespace checkbit {
 namespace {
 
 constexpr std::size_t kWordBytes = sizeof(std::uint64_t);
-
-/// Writes what differs, a word of 8 bytes at a time, each in one store; the last few bytes one by
-/// one.
-void store_differences(std::span<std::uint8_t> target, const std::uint8_t* right) {
-  std::size_t at = 0;
-  for (; at + kWordBytes <= target.size(); at += kWordBytes) {
-    const auto word = load_unaligned<std::uint64_t>(right + at);
-    std::atomic_ref<std::uint64_t> place(*reinterpret_cast<std::uint64_t*>(target.data() + at));
-    if (place.load(std::memory_order_relaxed) != word) place.store(word, std::memory_order_relaxed);
-  }
-  for (; at < target.size(); ++at) {
-    std::atomic_ref<std::uint8_t> place(target[at]);
-    if (place.load(std::memory_order_relaxed) != right[at])
-      place.store(right[at], std::memory_order_relaxed);
-  }
-}
 
 }  // namespace
 
@@ -131,7 +114,7 @@ std::vector<MendedBlock> SpanCode::mend_stripe(std::span<std::uint8_t> span, std
     view.parity_checks[row] = parity_checks_[block];
   }
   auto mended = checkbit::mend_stripe(code_, view);
-  for (const MendedBlock& one : mended) {
+  for (MendedBlock& one : mended) {
     if (one.mend == Mend::impossible) continue;
     const bool is_data = one.position < shape.data_blocks;
     const std::uint64_t block = is_data
@@ -141,8 +124,8 @@ std::vector<MendedBlock> SpanCode::mend_stripe(std::span<std::uint8_t> span, std
     if (one.bytes == nullptr) continue;
     const auto whole = is_data ? span : parity();
     const std::size_t bytes = is_data ? geometry_.block_bytes(block) : kCodeBlockBytes;
-    store_differences(whole.subspan(static_cast<std::size_t>(block * kCodeBlockBytes), bytes),
-                      one.bytes->data());
+    one.flipped_bits = store_differences(
+        whole.subspan(static_cast<std::size_t>(block * kCodeBlockBytes), bytes), one.bytes->data());
   }
   return mended;
 }

@@ -32,8 +32,15 @@ std::string_view to_string(StopReason reason) {
   return "unknown";
 }
 
+std::uint32_t checked_draws(const Session& session) {
+  const Executor& executor = session.executor();
+  return executor.guard() >= GuardLevel::check ? executor.guard_every() : 0;
+}
+
 Result<Generation> generate(Session& session, std::span<const TokenId> prompt,
-                            const GenerateOptions& options, const TextCallback& on_text) {
+                            const GenerateOptions& choices, const TextCallback& on_text) {
+  GenerateOptions options = choices;
+  options.check_draws_every = checked_draws(session);
   const auto vocabulary = static_cast<std::size_t>(session.model().hyperparameters().vocabulary);
   CB_TRY(GrowingText text,
          GrowingText::create(session.tokenizer(), vocabulary, prompt, options, on_text));

@@ -29,6 +29,8 @@ struct GenerateOptions {
   SamplerOptions sampler;
   bool ignore_end = false;   ///< go on after an end token (benchmarks)
   bool hash_logits = false;  ///< a percent of the time of a small model
+  /// Draws one token in so many twice and compares; 0: none. `generate` takes the session's.
+  std::uint32_t check_draws_every = 0;
 };
 
 struct Generation {
@@ -39,7 +41,12 @@ struct Generation {
   double prompt_seconds = 0;
   double generation_seconds = 0;  ///< of the tokens after the first
   std::string logits_hash;        ///< over all logits computed, if asked for
+  std::uint64_t draws_checked = 0;
+  std::uint64_t draws_disagreed = 0;  ///< the third draw decided
 };
+
+/// One in so many draws of a session of this guard level is checked; 0: none.
+std::uint32_t checked_draws(const Session& session);
 
 using TextCallback = std::function<void(std::string_view)>;
 

@@ -37,6 +37,7 @@ Result<std::size_t> BatchGenerator::submit(BatchRequest request) {
   const std::size_t number = next_number_;
   CB_TRY_STATUS(check_fits(session_, number, request.prompt.size()));
   const auto vocabulary = static_cast<std::size_t>(session_.model().hyperparameters().vocabulary);
+  request.options.check_draws_every = checked_draws(session_);
   CB_TRY(GrowingText text,
          GrowingText::create(session_.tokenizer(), vocabulary, request.prompt,
                              std::move(request.options), std::move(request.on_text)));

@@ -22,7 +22,15 @@ Result<GrowingText> GrowingText::create(const Tokenizer& tokenizer, std::size_t 
 
 void GrowingText::choose(std::span<const float> logits) {
   if (hash_) hash_->update(logits);
-  next_ = sampler_.sample(logits, history_, generation_.tokens.size());
+  const auto draw = [&] { return sampler_.sample(logits, history_, generation_.tokens.size()); };
+  next_ = draw();
+  const std::uint32_t every = options_.check_draws_every;
+  if (every == 0 || generation_.tokens.size() % every != 0) return;
+  ++generation_.draws_checked;
+  if (const TokenId second = draw(); second != next_) {
+    ++generation_.draws_disagreed;
+    next_ = draw();
+  }
 }
 
 std::optional<StopReason> GrowingText::take(bool room) {

@@ -42,6 +42,7 @@ struct Session::Impl {
   std::optional<KvCache> cache;
   Isa isa = Isa::scalar;
   Status memory_lock;
+  std::unique_ptr<SessionGuard> guard;
 };
 
 namespace {
@@ -117,17 +118,20 @@ Result<Session> Session::open(const std::string& path, const SessionOptions& opt
   CB_TRY(impl->executor,
          Executor::create(*impl->model, kernels_for(impl->isa), *impl->pool, batch,
                           std::clamp<std::int64_t>(options.max_logits, 1, batch), options.guard));
+  impl->executor->set_guard_every(options.guard_every);
   return Session(std::move(impl));
 }
 
 const ModelFile& Session::file() const { return *impl_->file; }
 const Model& Session::model() const { return *impl_->model; }
+Model& Session::model() { return *impl_->model; }
 const Tokenizer& Session::tokenizer() const { return *impl_->tokenizer; }
 const std::string* Session::chat_template_source() const {
   return impl_->template_source ? &*impl_->template_source : nullptr;
 }
 Executor& Session::executor() { return *impl_->executor; }
 const GuardCounters& Session::guard_counters() const { return impl_->executor->guard_counters(); }
+const Executor& Session::executor() const { return *impl_->executor; }
 ThreadPool& Session::pool() { return *impl_->pool; }
 const ThreadPool& Session::pool() const { return *impl_->pool; }
 KvCache& Session::cache() { return *impl_->cache; }
@@ -136,6 +140,8 @@ Isa Session::isa() const { return impl_->isa; }
 std::int64_t Session::context_tokens() const { return impl_->cache->capacity(); }
 const SessionOptions& Session::options() const { return impl_->options; }
 const Status& Session::memory_lock() const { return impl_->memory_lock; }
+void Session::set_guard(std::unique_ptr<SessionGuard> guard) { impl_->guard = std::move(guard); }
+SessionGuard* Session::guard() const { return impl_->guard.get(); }
 
 std::uint64_t Session::planned_bytes() const {
   return impl_->model->packed_bytes() +

@@ -17,6 +17,7 @@
 
 #include "arch/executor.h"
 #include "run/chat_template.h"
+#include "run/session_guard.h"
 #include "run/tokenizer.h"
 
 namespace checkbit {
@@ -34,6 +35,10 @@ struct SessionOptions {
   ActivationMode activations = ActivationMode::int8;
   std::optional<CacheType> cache_type;  ///< none: f16, with float activations f32
   GuardLevel guard = GuardLevel::off;
+  std::uint32_t guard_every = 0;  ///< see Executor::set_guard_every
+  /// For whoever attaches a guard (guard/live_guard.h): the scrubber's share of one processor.
+  double scrub_share = 0.005;
+  bool explain_guard = false;       ///< and whether to say what it covers
   std::int64_t batch_tokens = 256;  ///< prompt tokens per pass over the weights
   std::int64_t max_logits = 32;     ///< rows of logits held at once
 };
@@ -67,11 +72,13 @@ class Session {
 
   const ModelFile& file() const;
   const Model& model() const;
+  Model& model();
   const Tokenizer& tokenizer() const;
   /// Null when the model has none. A broken template is an error of render_chat, not of opening.
   const std::string* chat_template_source() const;
   Executor& executor();
   const GuardCounters& guard_counters() const;
+  const Executor& executor() const;
   ThreadPool& pool();
   const ThreadPool& pool() const;
   KvCache& cache();
@@ -81,6 +88,11 @@ class Session {
   const SessionOptions& options() const;
   /// Whether the weights are locked in memory, as lock_memory asks; if not, why.
   const Status& memory_lock() const;
+
+  /// Keeps it for as long as the session lives; it ends before anything that it guards.
+  void set_guard(std::unique_ptr<SessionGuard> guard);
+  /// Null: nothing guards the session's memory.
+  SessionGuard* guard() const;
 
   /// Weights, cache at full context and buffers: what the process needs beside its own code.
   std::uint64_t planned_bytes() const;

@@ -91,6 +91,14 @@ class PackedMatrix {
     return packed_ == nullptr ? std::span<const std::uint8_t>{}
                               : std::span(packed_ + first, all_panels_bytes() - first);
   }
+  std::size_t panel_bytes() const { return panel_bytes_; }
+  /// What the file says that a panel ought to be: out [panel_bytes()].
+  void pack_again(std::int64_t panel, std::uint8_t* out) const { pack_panel(panel, out); }
+  /// Another way to copy source bytes: one that verifies them.
+  void set_copy(std::function<bool(std::span<const std::uint8_t>, std::uint8_t*)> copy) {
+    source_.copy = std::move(copy);
+  }
+  const ModelTensor& tensor() const { return *tensor_; }
   std::string_view path() const;
   /// The product line that multiplies with it ("k32_b4_min"), or "float".
   std::string_view kernel_name() const { return integer_ ? product_line(kind_).name : "float"; }
