@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include <array>
-#include <chrono>
 #include <cstring>
 
 namespace checkbit {
@@ -71,7 +70,7 @@ void GuardedRows::copy(std::span<const std::uint8_t> source, std::uint8_t* out) 
 }
 
 void GuardedRows::mend(std::uint64_t block) {
-  const auto start = std::chrono::steady_clock::now();
+  const double start = thread_seconds();
   std::size_t mended = 0;
   for (const MendedBlock& one : code_.mend_stripe(viewed(), code_.geometry().stripe_of(block))) {
     const bool is_data = one.position < code_.geometry().shape().data_blocks;
@@ -90,8 +89,7 @@ void GuardedRows::mend(std::uint64_t block) {
                tensor_->info.name, index * kCodeBlockBytes));
     }
   }
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  if (mended > 0) tally_.add_seconds(took.count() / static_cast<double>(mended));
+  if (mended > 0) tally_.add_seconds((thread_seconds() - start) / static_cast<double>(mended));
 }
 
 }  // namespace checkbit

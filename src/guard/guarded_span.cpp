@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 
 #include "base/word_store.h"
 
@@ -12,6 +12,12 @@ namespace checkbit {
 namespace {
 constexpr std::size_t kMostTimes = 1u << 16;
 }  // namespace
+
+double thread_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
 
 void RepairTally::add(Mend mend, std::uint64_t bits) {
   const std::lock_guard lock(mutex_);
@@ -87,7 +93,7 @@ std::uint64_t GuardedSpan::verify_bytes(std::span<const std::uint8_t> part) {
 }
 
 void GuardedSpan::mend(std::uint64_t stripe) {
-  const auto start = std::chrono::steady_clock::now();
+  const double start = thread_seconds();
   const CodeGeometry& geometry = code_.geometry();
   if (!open_pages(true)) {
     tally_.add_unrepaired();
@@ -114,8 +120,7 @@ void GuardedSpan::mend(std::uint64_t stripe) {
   }
   open_pages(false);
   if (mended == 0) return;
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  tally_.add_seconds(took.count() / static_cast<double>(mended));
+  tally_.add_seconds((thread_seconds() - start) / static_cast<double>(mended));
 }
 
 /// From the source, when that agrees with the check.

@@ -22,6 +22,9 @@
 
 namespace checkbit {
 
+/// Processor time of the calling thread: what a repair takes, however busy the machine is.
+double thread_seconds();
+
 /// Counts and times of repairs, of all spans of a guard.
 class RepairTally {
  public:

@@ -30,7 +30,7 @@ struct LiveCounters {
   std::uint64_t repaired_from_file = 0;  ///< blocks
   std::uint64_t unrepaired = 0;          ///< blocks
   std::uint64_t rows_verified = 0;       ///< blocks of the embedding table, at each look-up
-  double repair_p99_seconds = 0;         ///< to mend one block, 0: none was
+  double repair_p99_seconds = 0;         ///< of processor time, to mend one block; 0: none was
   double repair_longest_seconds = 0;
   std::optional<MachineErrors> machine;  ///< none: the machine does not tell
 };
