@@ -231,6 +231,18 @@ std::uint64_t Executor::score_bytes(const Hyperparameters& h, std::int64_t posit
          split_bytes(h, positions, threads);
 }
 
+Status Executor::begin(std::span<const BatchToken> batch) {
+  CB_TRY_STATUS(reserve_scores(batch));
+  place_tokens(batch);
+  n_tokens_ = static_cast<std::int64_t>(batch.size());
+  group_attention_rows();
+  plan_stores();
+  next_read_ = 0;
+  next_check_ = 0;
+  guard_failure_ = {};
+  return {};
+}
+
 Result<LogitsView> Executor::evaluate(std::span<const BatchToken> batch) {
   std::int64_t n_logits = 0;
   CB_TRY_STATUS(check_batch(batch, n_logits));
@@ -241,16 +253,9 @@ Result<LogitsView> Executor::evaluate(std::span<const BatchToken> batch) {
 Result<LogitsView> Executor::evaluate_once(std::span<const BatchToken> batch,
                                            std::int64_t n_logits) {
   const FloatEnvironment environment;
-  CB_TRY_STATUS(reserve_scores(batch));
-  place_tokens(batch);
+  CB_TRY_STATUS(begin(batch));
   const Hyperparameters& h = model_->hyperparameters();
   const Architecture& architecture = model_->architecture();
-  n_tokens_ = static_cast<std::int64_t>(batch.size());
-  group_attention_rows();
-  plan_stores();
-  next_read_ = 0;
-  next_check_ = 0;
-  guard_failure_ = {};
   const std::uint64_t checks_before = guard_counters_.checks;
   run_steps(architecture.prologue, -1);
   for (std::int64_t layer = 0; layer < h.layers; ++layer) run_steps(architecture.layer, layer);
@@ -263,6 +268,38 @@ Result<LogitsView> Executor::evaluate_once(std::span<const BatchToken> batch,
   pool_->expect(nullptr);  // the pool may outlive what is planned here
   if (checks()) CB_TRY_STATUS(finish_checks(n_logits, checks_before));
   return LogitsView{logits.data.as<float>(), n_logits, logits.size, logits.stride};
+}
+
+Status Executor::evaluate_part(std::span<const BatchToken> batch, std::int64_t layer,
+                               std::span<float> residual) {
+  CB_CHECK(!checks());  // they follow the order of a whole pass
+  const FloatEnvironment environment;
+  std::int64_t n_logits = 0;
+  CB_TRY_STATUS(check_batch(batch, n_logits));
+  CB_TRY_STATUS(begin(batch));
+  const Architecture& architecture = model_->architecture();
+  const Buffer& buffer = buffers_[static_cast<int>(Slot::residual)];
+  const auto size = static_cast<std::size_t>(buffer.size);
+  CB_CHECK(residual.size() == batch.size() * size);
+  for (std::size_t t = 0; layer >= 0 && t < batch.size(); ++t) {
+    std::memcpy(buffer.row(static_cast<std::int64_t>(t)), residual.data() + t * size,
+                size * sizeof(float));
+  }
+  if (layer < model_->hyperparameters().layers) {
+    run_steps(layer < 0 ? architecture.prologue : architecture.layer, layer);
+  } else {
+    const auto last = std::ranges::find_if(
+        architecture.epilogue, [](const Step& s) { return s.kind == StepKind::linear; });
+    const auto before = static_cast<std::size_t>(last - architecture.epilogue.begin());
+    run_steps(architecture.epilogue.first(before), -1);
+    notify(architecture.epilogue.subspan(before, 1), -1, false);
+  }
+  pool_->expect(nullptr);
+  for (std::size_t t = 0; t < batch.size(); ++t) {
+    std::memcpy(residual.data() + t * size, buffer.row(static_cast<std::int64_t>(t)),
+                size * sizeof(float));
+  }
+  return {};
 }
 
 void Executor::keep_wanted(std::span<const BatchToken> batch) {

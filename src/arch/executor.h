@@ -89,6 +89,15 @@ class Executor {
   /// On success every sequence has grown by its tokens. On error nothing has changed.
   Result<LogitsView> evaluate(std::span<const BatchToken> batch);
 
+  /// One part of the model alone, for those who take all tokens through a layer before the next:
+  /// layer -1 is the prologue, layer = layers the epilogue up to where its last matrix is about to
+  /// be multiplied (observers see that as `before`, nothing is computed). `residual`
+  /// [tokens][embedding] is read and written, by the prologue only written. Sequences grow by the
+  /// tokens of every call: truncate them before the next layer. Errors: as evaluate's. Precondition:
+  /// products are not checked.
+  Status evaluate_part(std::span<const BatchToken> batch, std::int64_t layer,
+                       std::span<float> residual);
+
   void add_observer(StepObserver* observer) { observers_.push_back(observer); }
   GuardLevel guard() const { return guard_; }
   const GuardCounters& guard_counters() const { return guard_counters_; }
@@ -172,6 +181,7 @@ class Executor {
   Status check_batch(std::span<const BatchToken> batch, std::int64_t& n_logits) const;
   Status reserve_scores(std::span<const BatchToken> batch);
   void place_tokens(std::span<const BatchToken> batch);
+  Status begin(std::span<const BatchToken> batch);
   void run_steps(std::span<const Step> steps, std::int64_t layer);
   void run_step(const Step& step, std::int64_t layer);
   void run_linears(std::span<const Step> steps, std::int64_t layer);

@@ -253,6 +253,15 @@ const PackedMatrix* Model::matrix(Role role, std::int64_t layer) const {
   return found;
 }
 
+Status Model::replace_matrix(Role role, std::int64_t layer, const ModelTensor& tensor) {
+  CB_TRY_STATUS(check_shape(tensor, role_info(role), hyperparameters()));
+  PackOptions options = options_;
+  options.repack = false;
+  CB_TRY(PackedMatrix matrix, PackedMatrix::prepare(tensor, options));
+  matrices_[index(role, layer)] = std::make_unique<PackedMatrix>(std::move(matrix));
+  return {};
+}
+
 const float* Model::vector(Role role, std::int64_t layer) const {
   const Vector& found = vectors_[index(role, layer)];
   return found.tensor == nullptr ? nullptr : found.values.data();

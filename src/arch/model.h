@@ -34,6 +34,9 @@ class Model {
 
   /// Null when the model has no such tensor. The output role falls back on the token embedding.
   const PackedMatrix* matrix(Role role, std::int64_t layer = 0) const;
+  /// From now on this matrix is another tensor of the same shape, read where it lies: its bytes must
+  /// outlive the model. Executors made before it know nothing of it. Errors: those of loading.
+  Status replace_matrix(Role role, std::int64_t layer, const ModelTensor& tensor);
   /// Null when missing.
   const float* vector(Role role, std::int64_t layer = 0) const;
 

@@ -10,6 +10,7 @@
 
 #include "cli/engine_flags.h"
 #include "cli/quantize_job.h"
+#include "cli/quantize_rounding.h"
 #include "file/metadata_keys.h"
 #include "measure/compare.h"
 #include "measure/session_source.h"
@@ -42,7 +43,7 @@ Status check(const Arguments& arguments) {
                 "quantize: --write-imatrix keeps what is measured while writing; it goes with "
                 "neither --imatrix nor --dry-run");
   }
-  return {};
+  return check_rounding_flags(arguments);
 }
 
 Status print_recipes(Console& console) {
@@ -61,31 +62,37 @@ Status print_recipes(Console& console) {
 
 /// Both models over the calibration text, their weights left in the files.
 Result<ComparisonResult> measure_loss(QuantizeJob& job, const std::string& quantized,
-                                      const CompareOptions& compare, const Console& console) {
+                                      std::span<const TokenId> text, const CompareOptions& compare,
+                                      const Console& console) {
   SessionOptions options = mapped_session_options(console);
   options.context_tokens = static_cast<std::int64_t>(compare.context_tokens);
   CB_TRY(Session model, Session::open(quantized, options));
   SessionSource changed(model);
   SessionSource reference(job.session);
-  return compare_models(changed, &reference, job.text, compare);
+  return compare_models(changed, &reference, text, compare);
 }
 
 /// Writes the file, measures it, and puts the loss into its receipt before it gets its name.
 Result<std::optional<ComparisonResult>> write_measured(const Arguments& arguments, QuantizeJob& job,
-                                                       const QuantizePlan& planned, Receipt receipt,
-                                                       const Console& console) {
+                                                       const QuantizePlan& planned,
+                                                       const RoundingChoice& choice,
+                                                       Receipt receipt, const Console& console) {
   const Calibration* calibration = planned.calibration ? &*planned.calibration : nullptr;
   const bool measures = !arguments.has("--no-measure");
+  const std::span<const TokenId> text =
+      choice.method->uses_moments ? job.held_out_text() : std::span<const TokenId>(job.text);
   CompareOptions compare;
   compare.chunk_tokens = kLossChunk;
-  compare.context_tokens = std::min({job.text.size(), static_cast<std::size_t>(kLossWindow),
+  compare.context_tokens = std::min({text.size(), static_cast<std::size_t>(kLossWindow),
                                      static_cast<std::size_t>(job.session.context_tokens())});
-  if (measures) receipt.loss = loss_text(0, scored_tokens(job.text.size(), compare));
-  CB_TRY(GgufWriter writer, write_unnamed(job.source(), planned.plan, receipt, calibration,
-                                          job.output, job.session.pool()));
+  if (measures) receipt.loss = loss_text(0, scored_tokens(text.size(), compare));
+  CB_TRY(const std::optional<RoundedModel> rounded, round_tensors(choice, job, planned.plan));
+  CB_TRY(GgufWriter writer,
+         write_unnamed(job.source(), planned.plan, receipt, calibration, job.output,
+                       job.session.pool(), nullptr, rounded ? &rounded->tensors : nullptr));
   std::optional<ComparisonResult> loss;
   if (measures) {
-    CB_TRY(loss, measure_loss(job, writer.temporary_path(), compare, console));
+    CB_TRY(loss, measure_loss(job, writer.temporary_path(), text, compare, console));
     CB_TRY_STATUS(writer.replace_text(
         kKeyReceiptLoss,
         loss_text(loss->candidates.front().divergence->mean.value, loss->scored_tokens)));
@@ -166,10 +173,12 @@ Status run(const Arguments& arguments, Console& console) {
     CB_TRY_STATUS(
         write_imatrix(*planned.calibration, job.text_name, arguments.text("--write-imatrix")));
   }
-  Receipt receipt{.command = console.command_line};
+  CB_TRY(const RoundingChoice choice, choose_rounding(arguments, job, planned.plan));
+  if (!choice.note.empty()) console.note(choice.note);
+  Receipt receipt{.command = console.command_line, .rounding = choice.description};
   CB_TRY(receipt.source_sha256, source_sha256(job.source()));
   CB_TRY(const std::optional<ComparisonResult> loss,
-         write_measured(arguments, job, planned, receipt, console));
+         write_measured(arguments, job, planned, choice, receipt, console));
   const std::vector<Record> records = records_of(job, planned, loss, console);
   if (arguments.has("--json")) {
     const nlohmann::ordered_json extra = {{"output", valid_utf8(job.output)},
@@ -210,55 +219,56 @@ const Command quantize_command = {
                      .kind = ValueKind::model,
                      .help = "a GGUF file or a pulled name",
                      .optional = true}},
-    .flags = {{.name = "--output",
-               .short_name = 'o',
-               .kind = ValueKind::path,
-               .value_name = "FILE",
-               .help = "the file to write"},
-              {.name = "--type",
-               .kind = ValueKind::recipe,
-               .value_name = "TYPE",
-               .help = "a type or mix of --list, such as Q4_K_M; Q2_K to Q5_K mean the mix, with "
-                       "--pure the type"},
-              {.name = "--bpw",
-               .kind = ValueKind::number,
-               .value_name = "BITS",
-               .help = "bits per weight of the file, at most",
-               .minimum = 0.1},
-              {.name = "--fit",
-               .kind = ValueKind::bytes,
-               .value_name = "SIZE",
-               .help = "memory that running it may take, such as 120MiB"},
-              {.name = "--context",
-               .short_name = 'c',
-               .kind = ValueKind::integer,
-               .value_name = "N",
-               .help = "tokens of context that --fit has room for",
-               .default_value = "512",
-               .minimum = 16},
-              cache_flag("the cache of keys and values that --fit has room for [f16]"),
-              {.name = "--calibration",
-               .kind = ValueKind::path,
-               .value_name = "FILE",
-               .help = "text to measure on instead of the built-in one"},
-              {.name = "--imatrix",
-               .kind = ValueKind::path,
-               .value_name = "FILE",
-               .help = "importance of columns to round with instead of what the calibration text "
-                       "gives: a file of llama-imatrix, in either of its forms, or of "
-                       "--write-imatrix"},
-              {.name = "--write-imatrix",
-               .kind = ValueKind::path,
-               .value_name = "FILE",
-               .help = "also write the importance of columns that was measured, as GGUF that "
-                       "llama-quantize reads"},
-              {.name = "--portable", .help = "only types that other GGUF programs know"},
-              {.name = "--pure", .help = "with --type: that type for every matrix"},
-              {.name = "--force", .help = "allow ternary types for ordinary models"},
-              {.name = "--no-measure", .help = "do not measure the loss"},
-              {.name = "--dry-run", .help = "say what would be written, write nothing"},
-              {.name = "--list", .help = "list the types and mixes"},
-              kJsonFlag},
+    .flags = with_rounding_flags(
+        {{.name = "--output",
+          .short_name = 'o',
+          .kind = ValueKind::path,
+          .value_name = "FILE",
+          .help = "the file to write"},
+         {.name = "--type",
+          .kind = ValueKind::recipe,
+          .value_name = "TYPE",
+          .help = "a type or mix of --list, such as Q4_K_M; Q2_K to Q5_K mean the mix, with "
+                  "--pure the type"},
+         {.name = "--bpw",
+          .kind = ValueKind::number,
+          .value_name = "BITS",
+          .help = "bits per weight of the file, at most",
+          .minimum = 0.1},
+         {.name = "--fit",
+          .kind = ValueKind::bytes,
+          .value_name = "SIZE",
+          .help = "memory that running it may take, such as 120MiB"},
+         {.name = "--context",
+          .short_name = 'c',
+          .kind = ValueKind::integer,
+          .value_name = "N",
+          .help = "tokens of context that --fit has room for",
+          .default_value = "512",
+          .minimum = 16},
+         cache_flag("the cache of keys and values that --fit has room for [f16]"),
+         {.name = "--calibration",
+          .kind = ValueKind::path,
+          .value_name = "FILE",
+          .help = "text to measure on instead of the built-in one"},
+         {.name = "--imatrix",
+          .kind = ValueKind::path,
+          .value_name = "FILE",
+          .help = "importance of columns to round with instead of what the calibration text "
+                  "gives: a file of llama-imatrix, in either of its forms, or of "
+                  "--write-imatrix"},
+         {.name = "--write-imatrix",
+          .kind = ValueKind::path,
+          .value_name = "FILE",
+          .help = "also write the importance of columns that was measured, as GGUF that "
+                  "llama-quantize reads"},
+         {.name = "--portable", .help = "only types that other GGUF programs know"},
+         {.name = "--pure", .help = "with --type: that type for every matrix"},
+         {.name = "--force", .help = "allow ternary types for ordinary models"},
+         {.name = "--no-measure", .help = "do not measure the loss"},
+         {.name = "--dry-run", .help = "say what would be written, write nothing"},
+         {.name = "--list", .help = "list the types and mixes"},
+         kJsonFlag}),
     .examples = {{.command =
                       "checkbit quantize smollm2-135m -o small.gguf --fit 120MiB --context 512"},
                  {.command = "checkbit quantize smollm2-135m -o small.gguf --bpw 3.5"},

@@ -29,6 +29,17 @@ struct QuantizeJob {
   std::optional<Calibration> energies{};     ///< once only energies of columns have
 
   const ModelFile& source() const { return session.file(); }
+  /// What weights are rounded with: the start of the text.
+  std::span<const TokenId> rounding_text() const {
+    return std::span(text).first(text.size() - text.size() / kHeldOutShare);
+  }
+  /// What the loss is measured on when weights were rounded with that: the rest, or a little of it.
+  std::span<const TokenId> held_out_text() const {
+    constexpr std::size_t kMost = 4096;
+    const auto rest = std::span(text).last(text.size() / kHeldOutShare);
+    return rest.first(std::min(rest.size(), kMost));
+  }
+  static constexpr std::size_t kHeldOutShare = 4;
 };
 
 Result<QuantizeJob> open_quantize_job(const Arguments& arguments, Console& console);

@@ -9,6 +9,7 @@
 #include "formats/iq1_rows.h"
 #include "formats/iq_rows.h"
 #include "formats/lattice_blocks.h"
+#include "formats/lattice_unit_coder.h"
 
 namespace checkbit {
 namespace {
@@ -50,23 +51,26 @@ using Unit = ShiftedUnit<8>;
 constexpr LatticeSpec kSpec = {
     .unit = 0.125f, .group_elements = 16, .subs = 8, .starts = {0.133f, 0.167f, 0.2f}, .lowest = 8};
 
+void pack(const LatticeBlock<Unit>& found, Block& block) {
+  for (std::size_t g = 0; g < 16; ++g) add_bits(block.subs[g / 4], found.subs[g], 3 * (g % 4));
+  for (std::size_t i = 0; i < 4; ++i) add_bits(block.subs[i], (found.scale >> (4 * i)) & 15u, 12);
+  for (std::size_t row = 0; row < 32; ++row) {
+    const auto& code = found.codes[row];
+    const unsigned head = code.rows[0] >> 8 | (code.down ? 8u : 0u);
+    block.rows[row] = static_cast<std::uint8_t>(code.rows[0]);
+    add_bits(block.high_bits[row / 2], head, 4 * (row % 2));
+  }
+}
+
 void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
-  encode_lattice_blocks<Block, Unit, kSpec>(
-      in, n_blocks, importance, blocks, [](const LatticeBlock<Unit>& found, Block& block) {
-        for (std::size_t g = 0; g < 16; ++g)
-          add_bits(block.subs[g / 4], found.subs[g], 3 * (g % 4));
-        for (std::size_t i = 0; i < 4; ++i)
-          add_bits(block.subs[i], (found.scale >> (4 * i)) & 15u, 12);
-        for (std::size_t row = 0; row < 32; ++row) {
-          const auto& code = found.codes[row];
-          const unsigned head = code.rows[0] >> 8 | (code.down ? 8u : 0u);
-          block.rows[row] = static_cast<std::uint8_t>(code.rows[0]);
-          add_bits(block.high_bits[row / 2], head, 4 * (row % 2));
-        }
-      });
+  encode_lattice_blocks<Block, Unit, kSpec>(in, n_blocks, importance, blocks, pack);
 }
 
 }  // namespace
+
+std::unique_ptr<UnitCoder> iq1_m_units() {
+  return std::make_unique<LatticeUnitCoder<Block, Unit, kSpec, pack>>();
+}
 
 extern const Format iq1_m_format;
 const Format iq1_m_format = {

@@ -8,6 +8,7 @@
 #include "formats/iq1_rows.h"
 #include "formats/iq_rows.h"
 #include "formats/lattice_blocks.h"
+#include "formats/lattice_unit_coder.h"
 
 namespace checkbit {
 namespace {
@@ -39,23 +40,28 @@ using Unit = ShiftedUnit<32>;
 constexpr LatticeSpec kSpec = {
     .unit = 0.125f, .group_elements = 32, .subs = 8, .starts = {0.133f, 0.167f, 0.2f}, .lowest = 8};
 
+void pack(const LatticeBlock<Unit>& found, Block& block) {
+  block.scale = found.scale;
+  for (std::size_t g = 0; g < 8; ++g) {
+    const auto& code = found.codes[g];
+    unsigned head = static_cast<unsigned>(found.subs[g]) << 12 | (code.down ? 0x8000u : 0u);
+    for (std::size_t row = 0; row < 4; ++row) {
+      block.rows[4 * g + row] = static_cast<std::uint8_t>(code.rows[row]);
+      head |= (code.rows[row] >> 8) << (3 * row);
+    }
+    block.heads[g] = static_cast<std::uint16_t>(head);
+  }
+}
+
 void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
-  encode_lattice_blocks<Block, Unit, kSpec>(
-      in, n_blocks, importance, blocks, [](const LatticeBlock<Unit>& found, Block& block) {
-        block.scale = found.scale;
-        for (std::size_t g = 0; g < 8; ++g) {
-          const auto& code = found.codes[g];
-          unsigned head = static_cast<unsigned>(found.subs[g]) << 12 | (code.down ? 0x8000u : 0u);
-          for (std::size_t row = 0; row < 4; ++row) {
-            block.rows[4 * g + row] = static_cast<std::uint8_t>(code.rows[row]);
-            head |= (code.rows[row] >> 8) << (3 * row);
-          }
-          block.heads[g] = static_cast<std::uint16_t>(head);
-        }
-      });
+  encode_lattice_blocks<Block, Unit, kSpec>(in, n_blocks, importance, blocks, pack);
 }
 
 }  // namespace
+
+std::unique_ptr<UnitCoder> iq1_s_units() {
+  return std::make_unique<LatticeUnitCoder<Block, Unit, kSpec, pack>>();
+}
 
 extern const Format iq1_s_format;
 const Format iq1_s_format = {.name = "IQ1_S",

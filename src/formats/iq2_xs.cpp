@@ -8,6 +8,7 @@
 #include "formats/iq_grids.h"
 #include "formats/iq_rows.h"
 #include "formats/lattice_blocks.h"
+#include "formats/lattice_unit_coder.h"
 
 namespace checkbit {
 namespace {
@@ -41,19 +42,24 @@ constexpr LatticeSpec kSpec = {.unit = 0.125f,
                                .starts = {0.035f, 0.0425f, 0.05f, 0.0575f, 0.07f},
                                .lowest = 8};
 
+void pack(const LatticeBlock<Unit>& found, Block& block) {
+  block.scale = found.scale;
+  pack_nibbles(found.subs, block.subs);
+  for (std::size_t row = 0; row < 32; ++row) {
+    const auto& code = found.codes[row];
+    block.rows[row] = static_cast<std::uint16_t>(code.rows[0] | (code.signs & 0x7f) << 9);
+  }
+}
+
 void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
-  encode_lattice_blocks<Block, Unit, kSpec>(
-      in, n_blocks, importance, blocks, [](const LatticeBlock<Unit>& found, Block& block) {
-        block.scale = found.scale;
-        pack_nibbles(found.subs, block.subs);
-        for (std::size_t row = 0; row < 32; ++row) {
-          const auto& code = found.codes[row];
-          block.rows[row] = static_cast<std::uint16_t>(code.rows[0] | (code.signs & 0x7f) << 9);
-        }
-      });
+  encode_lattice_blocks<Block, Unit, kSpec>(in, n_blocks, importance, blocks, pack);
 }
 
 }  // namespace
+
+std::unique_ptr<UnitCoder> iq2_xs_units() {
+  return std::make_unique<LatticeUnitCoder<Block, Unit, kSpec, pack>>();
+}
 
 extern const Format iq2_xs_format;
 const Format iq2_xs_format = {.name = "IQ2_XS",

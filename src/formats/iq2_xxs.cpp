@@ -8,6 +8,7 @@
 #include "formats/iq_grids.h"
 #include "formats/iq_rows.h"
 #include "formats/lattice_blocks.h"
+#include "formats/lattice_unit_coder.h"
 
 namespace checkbit {
 namespace {
@@ -47,25 +48,30 @@ constexpr LatticeSpec kSpec = {.unit = 0.125f,
                                .starts = {0.035f, 0.0425f, 0.05f, 0.0575f, 0.07f},
                                .lowest = 8};
 
+void pack(const LatticeBlock<Unit>& found, Block& block) {
+  block.scale = found.scale;
+  for (std::size_t g = 0; g < 8; ++g) {
+    Group32 group;
+    std::uint32_t signs = static_cast<std::uint32_t>(found.subs[g]) << 28;
+    for (std::size_t row = 0; row < 4; ++row) {
+      const auto& code = found.codes[4 * g + row];
+      group.rows[row] = static_cast<std::uint8_t>(code.rows[0]);
+      signs |= (code.signs & 0x7fu) << (7 * row);
+    }
+    store_unaligned(group.signs.data(), signs);
+    store_unaligned(block.groups.data() + g * sizeof(group), group);
+  }
+}
+
 void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
-  encode_lattice_blocks<Block, Unit, kSpec>(
-      in, n_blocks, importance, blocks, [](const LatticeBlock<Unit>& found, Block& block) {
-        block.scale = found.scale;
-        for (std::size_t g = 0; g < 8; ++g) {
-          Group32 group;
-          std::uint32_t signs = static_cast<std::uint32_t>(found.subs[g]) << 28;
-          for (std::size_t row = 0; row < 4; ++row) {
-            const auto& code = found.codes[4 * g + row];
-            group.rows[row] = static_cast<std::uint8_t>(code.rows[0]);
-            signs |= (code.signs & 0x7fu) << (7 * row);
-          }
-          store_unaligned(group.signs.data(), signs);
-          store_unaligned(block.groups.data() + g * sizeof(group), group);
-        }
-      });
+  encode_lattice_blocks<Block, Unit, kSpec>(in, n_blocks, importance, blocks, pack);
 }
 
 }  // namespace
+
+std::unique_ptr<UnitCoder> iq2_xxs_units() {
+  return std::make_unique<LatticeUnitCoder<Block, Unit, kSpec, pack>>();
+}
 
 extern const Format iq2_xxs_format;
 const Format iq2_xxs_format = {.name = "IQ2_XXS",

@@ -8,6 +8,7 @@
 #include "formats/iq_grids.h"
 #include "formats/iq_rows.h"
 #include "formats/lattice_blocks.h"
+#include "formats/lattice_unit_coder.h"
 
 namespace checkbit {
 namespace {
@@ -44,21 +45,26 @@ constexpr LatticeSpec kSpec = {.unit = 1,
                                .starts = {0.108f, 0.13f, 0.154f, 0.177f, 0.215f},
                                .lowest = 1};
 
+void pack(const LatticeBlock<Unit>& found, Block& block) {
+  block.scale = found.scale;
+  pack_nibbles(found.subs, block.subs);
+  for (std::size_t row = 0; row < 64; ++row) {
+    const unsigned number = found.codes[row / 2].rows[row % 2];
+    block.rows[row] = static_cast<std::uint8_t>(number);
+    add_bits(block.high_bits[row / 8], number >> 8, row % 8);
+  }
+  for (std::size_t unit = 0; unit < 32; ++unit) block.signs[unit] = found.codes[unit].signs;
+}
+
 void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
-  encode_lattice_blocks<Block, Unit, kSpec>(
-      in, n_blocks, importance, blocks, [](const LatticeBlock<Unit>& found, Block& block) {
-        block.scale = found.scale;
-        pack_nibbles(found.subs, block.subs);
-        for (std::size_t row = 0; row < 64; ++row) {
-          const unsigned number = found.codes[row / 2].rows[row % 2];
-          block.rows[row] = static_cast<std::uint8_t>(number);
-          add_bits(block.high_bits[row / 8], number >> 8, row % 8);
-        }
-        for (std::size_t unit = 0; unit < 32; ++unit) block.signs[unit] = found.codes[unit].signs;
-      });
+  encode_lattice_blocks<Block, Unit, kSpec>(in, n_blocks, importance, blocks, pack);
 }
 
 }  // namespace
+
+std::unique_ptr<UnitCoder> iq3_s_units() {
+  return std::make_unique<LatticeUnitCoder<Block, Unit, kSpec, pack>>();
+}
 
 extern const Format iq3_s_format;
 const Format iq3_s_format = {.name = "IQ3_S",

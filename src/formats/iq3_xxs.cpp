@@ -9,6 +9,7 @@
 #include "formats/iq_grids.h"
 #include "formats/iq_rows.h"
 #include "formats/lattice_blocks.h"
+#include "formats/lattice_unit_coder.h"
 
 namespace checkbit {
 namespace {
@@ -48,24 +49,29 @@ constexpr LatticeSpec kSpec = {.unit = 0.25f,
                                .starts = {0.027f, 0.033f, 0.0385f, 0.044f, 0.054f},
                                .lowest = 4};
 
+void pack(const LatticeBlock<Unit>& found, Block& block) {
+  block.scale = found.scale;
+  for (std::size_t g = 0; g < 8; ++g) {
+    std::uint32_t word = static_cast<std::uint32_t>(found.subs[g]) << 28;
+    for (std::size_t pair = 0; pair < 4; ++pair) {
+      const auto& code = found.codes[4 * g + pair];
+      block.rows[8 * g + 2 * pair] = static_cast<std::uint8_t>(code.rows[0]);
+      block.rows[8 * g + 2 * pair + 1] = static_cast<std::uint8_t>(code.rows[1]);
+      word |= (code.signs & 0x7fu) << (7 * pair);
+    }
+    store_unaligned(block.signs.data() + 4 * g, word);
+  }
+}
+
 void encode(const float* in, std::size_t n_blocks, const float* importance, std::uint8_t* blocks) {
-  encode_lattice_blocks<Block, Unit, kSpec>(
-      in, n_blocks, importance, blocks, [](const LatticeBlock<Unit>& found, Block& block) {
-        block.scale = found.scale;
-        for (std::size_t g = 0; g < 8; ++g) {
-          std::uint32_t word = static_cast<std::uint32_t>(found.subs[g]) << 28;
-          for (std::size_t pair = 0; pair < 4; ++pair) {
-            const auto& code = found.codes[4 * g + pair];
-            block.rows[8 * g + 2 * pair] = static_cast<std::uint8_t>(code.rows[0]);
-            block.rows[8 * g + 2 * pair + 1] = static_cast<std::uint8_t>(code.rows[1]);
-            word |= (code.signs & 0x7fu) << (7 * pair);
-          }
-          store_unaligned(block.signs.data() + 4 * g, word);
-        }
-      });
+  encode_lattice_blocks<Block, Unit, kSpec>(in, n_blocks, importance, blocks, pack);
 }
 
 }  // namespace
+
+std::unique_ptr<UnitCoder> iq3_xxs_units() {
+  return std::make_unique<LatticeUnitCoder<Block, Unit, kSpec, pack>>();
+}
 
 extern const Format iq3_xxs_format;
 const Format iq3_xxs_format = {.name = "IQ3_XXS",

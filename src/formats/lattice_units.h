@@ -97,6 +97,15 @@ class SignedUnit {
     return sums;
   }
 
+  /// What a code stands for at a scale -> out [kElements].
+  static void values(const Code& code, float t, float* out) {
+    for (unsigned i = 0; i < kElements; ++i) {
+      const float size =
+          t * static_cast<float>(kGrid[code.rows[i / Search::kValues]][i % Search::kValues]);
+      out[i] = (code.signs >> i) & 1u ? -size : size;
+    }
+  }
+
  private:
   using AllFound = std::array<typename Search::Found, kRows>;
 
@@ -160,6 +169,12 @@ class ShiftedUnit {
       add_row<Search>(input_[r], q, sums);
     }
     return sums;
+  }
+
+  /// What a code stands for at a scale -> out [kElements].
+  static void values(const Code& code, float t, float* out) {
+    for (std::size_t i = 0; i < kElements; ++i)
+      out[i] = t * static_cast<float>(8 * kIq1Grid[code.rows[i / 8]][i % 8] + (code.down ? -1 : 1));
   }
 
  private:

@@ -110,7 +110,7 @@ GgufHeader planned_header(const ModelFile& source, const Plan& plan, const Recei
   GgufHeader header;
   header.metadata = source.metadata();
   for (const std::string_view key :
-       {kKeySplitNumber, kKeySplitCount, kKeySplitTensors, kKeyReceiptLoss}) {
+       {kKeySplitNumber, kKeySplitCount, kKeySplitTensors, kKeyReceiptLoss, kKeyReceiptRounding}) {
     header.metadata.erase(key);  // of the source, not of this file
   }
   header.metadata.set("general.quantization_version", GgufValue::of(std::uint32_t{2}));
@@ -118,6 +118,8 @@ GgufHeader planned_header(const ModelFile& source, const Plan& plan, const Recei
   header.metadata.set(std::string(kKeyReceiptSource), GgufValue::of(receipt.source_sha256));
   header.metadata.set(std::string(kKeyReceiptCommand), GgufValue::of(receipt.command));
   header.metadata.set(std::string(kKeyReceiptAllocation), GgufValue::of(plan.summary()));
+  if (!receipt.rounding.empty())
+    header.metadata.set(std::string(kKeyReceiptRounding), GgufValue::of(receipt.rounding));
   if (!receipt.loss.empty())
     header.metadata.set(std::string(kKeyReceiptLoss), GgufValue::of(receipt.loss));
   for (const TensorPlan& t : plan.tensors) {
@@ -178,14 +180,20 @@ Status check_output_path(const ModelFile& source, const std::string& path) {
 
 Result<GgufWriter> write_unnamed(const ModelFile& source, const Plan& plan, const Receipt& receipt,
                                  const Calibration* calibration, const std::string& path,
-                                 ThreadPool& pool, const RowChange& change) {
+                                 ThreadPool& pool, const RowChange& change,
+                                 const EncodedTensors* encoded) {
   CB_TRY_STATUS(check_output_path(source, path));
   CB_TRY(GgufWriter writer, GgufWriter::create(path, planned_header(source, plan, receipt)));
   Progress progress("writing", plan.elements(), "weights");
   for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
     const TensorPlan& t = plan.tensors[i];
     const RowChange changed = is_quantizable(t) ? change : nullptr;
-    if (t.format == t.source->info.format && !changed) {
+    const auto ready =
+        encoded == nullptr ? EncodedTensors::const_iterator{} : encoded->find(t.source->info.name);
+    if (encoded != nullptr && ready != encoded->end()) {
+      CB_TRY_STATUS(writer.append(i, ready->second));
+      progress.advance(t.source->info.elements());
+    } else if (t.format == t.source->info.format && !changed) {
       CB_TRY_STATUS(write_copied(t, i, writer, source, progress));
     } else {
       const SlabEncoder encoder(t, calibration, changed);
@@ -197,8 +205,9 @@ Result<GgufWriter> write_unnamed(const ModelFile& source, const Plan& plan, cons
 
 Status write_model(const ModelFile& source, const Plan& plan, const Receipt& receipt,
                    const Calibration* calibration, const std::string& path, ThreadPool& pool,
-                   const RowChange& change) {
-  CB_TRY(GgufWriter writer, write_unnamed(source, plan, receipt, calibration, path, pool, change));
+                   const RowChange& change, const EncodedTensors* encoded) {
+  CB_TRY(GgufWriter writer,
+         write_unnamed(source, plan, receipt, calibration, path, pool, change, encoded));
   return writer.finish();
 }
 

@@ -10,8 +10,10 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/thread_pool.h"
 #include "file/gguf_writer.h"
@@ -23,7 +25,8 @@ namespace checkbit {
 struct Receipt {
   std::string source_sha256;  ///< of each part, separated by spaces
   std::string command;
-  std::string loss;  ///< "" when it is not measured
+  std::string rounding = {};  ///< the method and what it was told; "": not said
+  std::string loss = {};      ///< "" when it is not measured
 };
 
 /// The receipt's sentence on the loss: for given counts of tokens as long for any divergence.
@@ -31,18 +34,23 @@ std::string loss_text(double divergence, std::uint64_t tokens);
 
 Result<std::string> source_sha256(const ModelFile& source);
 
+/// Tensors that are encoded already, by name (round_model.h).
+using EncodedTensors = std::map<std::string, std::vector<std::uint8_t>>;
+
 /// Changes a row of a quantizable matrix before it is encoded; called from many threads.
 using RowChange = std::function<void(std::span<float> row)>;
 
 /// `calibration`, if given, weighs the rounding of each column by its energy.
+/// `encoded`, if given, holds what need not be encoded here.
 /// The file whole, but still without its name: finish() gives it that.
 Result<GgufWriter> write_unnamed(const ModelFile& source, const Plan& plan, const Receipt& receipt,
                                  const Calibration* calibration, const std::string& path,
-                                 ThreadPool& pool, const RowChange& change = nullptr);
+                                 ThreadPool& pool, const RowChange& change = nullptr,
+                                 const EncodedTensors* encoded = nullptr);
 /// The same, finished.
 Status write_model(const ModelFile& source, const Plan& plan, const Receipt& receipt,
                    const Calibration* calibration, const std::string& path, ThreadPool& pool,
-                   const RowChange& change = nullptr);
+                   const RowChange& change = nullptr, const EncodedTensors* encoded = nullptr);
 
 /// Refuses a path that names the source file or one of its parts, also through links, one that is
 /// named like a part itself, and one in a folder that does not exist: said before the work and not
