@@ -19,7 +19,7 @@ TABLE_TYPES ?= CB2,Q2_K,CB3,Q3_K_M,Q4_0,CB4,Q4_K_M,Q6_K
 
 MODELS := smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b
 
-.PHONY: build setup demo measure-demo model models test test-identity asan tsan clang arm64 fuzz checklist check-oracles bench-run bench-types bench-kernels bench-order bench-guard bench-checks guard-curves guard-pictures \
+.PHONY: build setup demo measure-demo model models test test-identity asan tsan clang arm64 fuzz checklist check-oracles bench-run bench-types bench-quantize bench-kernels bench-order bench-guard bench-checks guard-curves guard-pictures \
   performance-docs measure-table reference format install clean help
 
 build: setup ## build build/release/checkbit (the default)
@@ -89,6 +89,11 @@ bench-types: model ## the same for every tensor type, in the layer shape of the 
 	  types=$$($$python bench/type_models.py $${CHECKBIT_HOME:-$${XDG_CACHE_HOME:-$$HOME/.cache}/checkbit}/types) && \
 	  CHECKBIT_PEER=$$peer $(if $(IK_LLAMA),IK_LLAMA=$(IK_LLAMA)) python3 bench/bench_run.py \
 	  --measures short -o out/bench/types.json --models $$types $(BENCH)
+
+bench-quantize: models ## rounding methods and llama.cpp at equal bytes: CALIBRATION=FILE TEXT=FILE, QUANTIZE=--models ...
+	@test -n "$(CALIBRATION)" -a -n "$(TEXT)" || { echo "make bench-quantize CALIBRATION=FILE TEXT=FILE: which texts?" >&2; exit 1; }
+	@peer=$$(tools/peer) && CHECKBIT_PEER=$$peer python3 bench/bench_quantize.py --checkbit $(BUILD)/checkbit \
+	  --calibration "$(CALIBRATION)" --text "$(TEXT)" $(QUANTIZE)
 
 performance-docs: ## docs/performance.md and its pictures from what bench-run and bench-types measured
 	@python3 bench/performance_docs.py

@@ -262,6 +262,12 @@ Status Model::replace_matrix(Role role, std::int64_t layer, const ModelTensor& t
   return {};
 }
 
+void Model::set_vector(Role role, std::int64_t layer, std::span<const float> values) {
+  std::vector<float>& vector = vectors_[index(role, layer)];
+  CB_CHECK(vector.size() == values.size());
+  vector.assign(values.begin(), values.end());
+}
+
 const float* Model::vector(Role role, std::int64_t layer) const {
   const Vector& found = vectors_[index(role, layer)];
   return found.tensor == nullptr ? nullptr : found.values.data();

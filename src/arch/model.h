@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,8 @@ class Model {
   /// From now on this matrix is another tensor of the same shape, read where it lies: its bytes must
   /// outlive the model. Executors made before it know nothing of it. Errors: those of loading.
   Status replace_matrix(Role role, std::int64_t layer, const ModelTensor& tensor);
+  /// The same for a vector of the size that it has.
+  void set_vector(Role role, std::int64_t layer, std::span<const float> values);
   /// Null when missing.
   const float* vector(Role role, std::int64_t layer = 0) const;
 

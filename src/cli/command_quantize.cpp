@@ -76,17 +76,19 @@ Result<ComparisonResult> measure_loss(QuantizeJob& job, const std::string& quant
 Result<std::optional<ComparisonResult>> write_measured(const Arguments& arguments, QuantizeJob& job,
                                                        const QuantizePlan& planned,
                                                        const RoundingChoice& choice,
-                                                       Receipt receipt, const Console& console) {
-  const Calibration* calibration = planned.calibration ? &*planned.calibration : nullptr;
+                                                       Receipt receipt, Console& console) {
+  const bool weighs = choice.method->uses_importance || choice.method->uses_moments;
+  const Calibration* calibration = planned.calibration && weighs ? &*planned.calibration : nullptr;
   const bool measures = !arguments.has("--no-measure");
   const std::span<const TokenId> text =
-      choice.method->uses_moments ? job.held_out_text() : std::span<const TokenId>(job.text);
+      choice.tokens > 0 ? job.held_out_text() : std::span<const TokenId>(job.text);
   CompareOptions compare;
   compare.chunk_tokens = kLossChunk;
   compare.context_tokens = std::min({text.size(), static_cast<std::size_t>(kLossWindow),
                                      static_cast<std::size_t>(job.session.context_tokens())});
   if (measures) receipt.loss = loss_text(0, scored_tokens(text.size(), compare));
-  CB_TRY(const std::optional<RoundedModel> rounded, round_tensors(choice, job, planned.plan));
+  CB_TRY(const std::optional<RoundedModel> rounded,
+         round_tensors(choice, job, planned.plan, receipt.source_sha256, console));
   CB_TRY(GgufWriter writer,
          write_unnamed(job.source(), planned.plan, receipt, calibration, job.output,
                        job.session.pool(), nullptr, rounded ? &rounded->tensors : nullptr));
@@ -173,7 +175,7 @@ Status run(const Arguments& arguments, Console& console) {
     CB_TRY_STATUS(
         write_imatrix(*planned.calibration, job.text_name, arguments.text("--write-imatrix")));
   }
-  CB_TRY(const RoundingChoice choice, choose_rounding(arguments, job, planned.plan));
+  CB_TRY(const RoundingChoice choice, choose_rounding(arguments, job, planned));
   if (!choice.note.empty()) console.note(choice.note);
   Receipt receipt{.command = console.command_line, .rounding = choice.description};
   CB_TRY(receipt.source_sha256, source_sha256(job.source()));

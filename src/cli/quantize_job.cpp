@@ -1,5 +1,7 @@
 #include "cli/quantize_job.h"
 
+#include <fstream>
+
 #include "base/resident_memory.h"
 #include "cli/engine_flags.h"
 #include "cli/read_input.h"
@@ -14,6 +16,13 @@ namespace {
 Result<Calibrator> calibrator_for(QuantizeJob& job) {
   return Calibrator::create(job.session.model(), kernels_for(job.session.isa()), job.session.pool(),
                             job.text);
+}
+
+bool is_gguf(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  char magic[4] = {};
+  file.read(magic, sizeof(magic));
+  return std::string_view(magic, sizeof(magic)) == "GGUF";
 }
 
 Result<QuantizePlan> plan_for_budget(const BudgetOptions& budget, QuantizeJob& job) {
@@ -97,7 +106,12 @@ Result<QuantizeJob> open_quantize_job(const Arguments& arguments, Console& conso
   }
   std::string text = kCalibrationText;
   std::string text_name = "built-in calibration text";
-  if (arguments.has("--calibration")) {
+  std::optional<MomentsFile> moments;
+  if (arguments.has("--calibration") && is_gguf(arguments.text("--calibration"))) {
+    CB_TRY(moments, MomentsFile::open(arguments.text("--calibration")));
+    CB_TRY(const std::string hash, source_sha256(session.file()));
+    CB_TRY_STATUS(moments->check(moments_entries(session.model().config()), hash));
+  } else if (arguments.has("--calibration")) {
     text_name = arguments.text("--calibration");
     CB_TRY(text, read_text_input(text_name, console));
   }
@@ -106,7 +120,8 @@ Result<QuantizeJob> open_quantize_job(const Arguments& arguments, Console& conso
       resident_bytes() - std::min(resident_bytes(), vector_bytes + text.size());
   std::vector<TokenId> tokens = session.tokenizer().encode(text);
   return QuantizeJob{std::move(session), arguments.text("--output"), start_bytes,
-                     std::move(tokens),  std::move(text_name),       std::move(imatrix)};
+                     std::move(tokens),  std::move(text_name),       std::move(imatrix),
+                     std::move(moments)};
 }
 
 Result<QuantizePlan> plan_for_bits(double bits, bool portable, QuantizeJob& job) {
@@ -123,6 +138,9 @@ Status weigh_columns(bool asked_for, QuantizeJob& job, QuantizePlan& planned) {
   if (job.imatrix) {
     apply_imatrix(*job.imatrix, planned.calibration.emplace());
   } else if (asked_for || has_few_bits(planned.plan)) {
+    if (!job.energies && job.moments) {
+      CB_TRY(job.energies, energies_of(*job.moments, job.session.model().config()));
+    }
     if (!job.energies) {
       CB_TRY(Calibrator calibrator, calibrator_for(job));
       CB_TRY(job.energies, calibrator.energies());
@@ -136,7 +154,9 @@ Result<QuantizePlan> make_quantize_plan(const Arguments& arguments, QuantizeJob&
   CB_TRY(QuantizePlan planned, plan_types(arguments, job));
   const bool types_only = arguments.has("--type") && arguments.has("--dry-run");
   if (!types_only) {
-    CB_TRY_STATUS(weigh_columns(arguments.has("--write-imatrix"), job, planned));
+    const bool asked_for =
+        arguments.has("--write-imatrix") || arguments.text("--rounding") == "weighted";
+    CB_TRY_STATUS(weigh_columns(asked_for, job, planned));
   }
   return planned;
 }

@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "quantize/budget.h"
 #include "quantize/imatrix.h"
+#include "quantize/moments_file.h"
 #include "quantize/plan.h"
 #include "run/session.h"
 
@@ -25,6 +26,7 @@ struct QuantizeJob {
   std::vector<TokenId> text;      ///< calibration text
   std::string text_name;
   std::optional<ImportanceMatrix> imatrix;   ///< of --imatrix: this model's
+  std::optional<MomentsFile> moments{};      ///< of --calibration, where that is no text
   std::optional<Calibration> calibration{};  ///< once sensitivities have been measured
   std::optional<Calibration> energies{};     ///< once only energies of columns have
 

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "quantize/round_estimate.h"
+#include "quantize/write_model.h"
+
 namespace checkbit {
 namespace {
 
@@ -34,6 +37,16 @@ bool any_takes_feedback(const Plan& plan) {
   return std::ranges::any_of(plan.tensors, [](const TensorPlan& t) {
     return t.format != t.source->info.format && is_quantizable(t) && takes_feedback(*t.format);
   });
+}
+
+std::string describe(const RoundingChoice& choice, std::uint64_t tokens,
+                     const std::string& text_name, const Arguments& arguments) {
+  const RoundingOptions& rounding = choice.options.rounding;
+  std::string text =
+      fmt::format("{} with {} tokens of {}, damping {}, {} order", choice.method->name, tokens,
+                  text_name, rounding.damping, arguments.text("--column-order"));
+  if (choice.method->sweeps > 0) text += fmt::format(", {} sweeps", rounding.sweeps);
+  return text;
 }
 
 }  // namespace
@@ -91,14 +104,17 @@ Status check_rounding_flags(const Arguments& arguments) {
 }
 
 Result<RoundingChoice> choose_rounding(const Arguments& arguments, const QuantizeJob& job,
-                                       const Plan& plan) {
+                                       const QuantizePlan& planned) {
+  const Plan& plan = planned.plan;
   const Effort& effort = effort_of(arguments);
   const bool by_name = arguments.has("--rounding");
   RoundingChoice choice;
   choice.method = find_rounding(by_name ? arguments.text("--rounding") : effort.method);
   if (!by_name && choice.method->uses_moments) {
     const bool cannot = job.imatrix || !any_takes_feedback(plan);
-    const bool short_text = job.rounding_text().size() < kEnoughTokens;
+    const bool short_text = !job.moments && job.rounding_text().size() < kEnoughTokens;
+    // Drift needs the text itself.
+    if (job.moments) choice.method = find_rounding("descent");
     if (!cannot && short_text) {
       choice.note = fmt::format(
           "rounding column by column: {} has {} tokens to round with, error feedback wants {}; "
@@ -109,12 +125,35 @@ Result<RoundingChoice> choose_rounding(const Arguments& arguments, const Quantiz
     if (cannot || short_text) choice.method = find_rounding("weighted");
   }
   choice.options.method = choice.method;
+  choice.save_path = arguments.text("--write-calibration");
+  if (!choice.save_path.empty()) {
+    if (!choice.method->uses_moments || choice.method->follows_drift || job.moments)
+      return fail(
+          ErrorKind::invalid,
+          "quantize: --write-calibration keeps what --rounding feedback or descent measures "
+          "on a text; {} measures nothing of the kind",
+          choice.method->name);
+    CB_TRY_STATUS(check_output_path(job.source(), choice.save_path));
+  }
   RoundingOptions& rounding = choice.options.rounding;
   rounding.damping = arguments.number("--damping");
   rounding.energy_order = arguments.text("--column-order") == "energy";
   rounding.sweeps = std::max(effort.sweeps, by_name ? choice.method->sweeps : 0);
   if (!choice.method->uses_moments) {
+    // Without energies, which more bits hardly need, it comes to the same.
+    if (!planned.calibration) choice.method = find_rounding("nearest");
     choice.description = choice.method->name;
+    return choice;
+  }
+  if (job.moments) {
+    if (choice.method->follows_drift)
+      return fail(ErrorKind::invalid,
+                  "quantize: --rounding {} needs a text to read; moments that were measured before "
+                  "do for feedback and descent",
+                  choice.method->name);
+    choice.options.saved = &*job.moments;
+    choice.description =
+        describe(choice, job.moments->info().tokens, job.moments->info().text_name, arguments);
     return choice;
   }
   constexpr std::size_t kDefaultTokens = 8192;
@@ -123,19 +162,40 @@ Result<RoundingChoice> choose_rounding(const Arguments& arguments, const Quantiz
                         : std::max(kDefaultTokens, static_cast<std::size_t>(effort.tokens));
   choice.tokens = std::min(most, job.rounding_text().size());
   CB_TRY_STATUS(check_rounding_text(choice.tokens));
-  choice.description =
-      fmt::format("{} with {} tokens of {}, damping {}, {} order", choice.method->name,
-                  choice.tokens, job.text_name, rounding.damping, arguments.text("--column-order"));
-  if (choice.method->sweeps > 0) choice.description += fmt::format(", {} sweeps", rounding.sweeps);
+  choice.description = describe(choice, choice.tokens, job.text_name, arguments);
   return choice;
 }
 
 Result<std::optional<RoundedModel>> round_tensors(const RoundingChoice& choice, QuantizeJob& job,
-                                                  const Plan& plan) {
+                                                  const Plan& plan,
+                                                  const std::string& source_sha256,
+                                                  Console& console) {
   if (!choice.method->uses_moments) return std::optional<RoundedModel>{};
+  const std::uint64_t tokens = job.moments ? 0 : choice.tokens;
+  const double seconds = estimate_rounding_seconds(plan, *choice.method, choice.options.rounding,
+                                                   tokens, job.session.pool().size());
+  console.note(fmt::format("rounding by {}: about {} on an idle machine", choice.method->name,
+                           seconds < 90 ? fmt::format("{:.0f} s", std::max(1.0, seconds))
+                                        : fmt::format("{:.0f} min", seconds / 60)));
+  RoundModelOptions options = choice.options;
+  std::optional<MomentsWriter> writer;
+  if (!choice.save_path.empty()) {
+    const MomentsInfo info = {
+        .source_sha256 = source_sha256, .text_name = job.text_name, .tokens = choice.tokens};
+    CB_TRY(writer,
+           MomentsWriter::create(choice.save_path, moments_entries(job.session.model().config()),
+                                 info, moment_copies(*choice.method), options.memory_bytes));
+    options.save = &*writer;
+  }
   CB_TRY(RoundedModel rounded,
          round_model(job.source(), plan, kernels_for(job.session.isa()), job.session.pool(),
-                     job.rounding_text().first(choice.tokens), choice.options));
+                     job.rounding_text().first(choice.tokens), options));
+  if (writer) CB_TRY_STATUS(writer->finish());
+  if (rounded.silent_columns * 20 > rounded.columns)
+    console.note(
+        fmt::format("{} of {} input columns were never touched by the calibration text: it "
+                    "is of another kind than what the model was made for, or too short",
+                    rounded.silent_columns, rounded.columns));
   return std::optional<RoundedModel>(std::move(rounded));
 }
 

@@ -13,7 +13,8 @@
 
 namespace checkbit {
 
-/// `flags` and --rounding, --effort, --calibration-tokens, --damping and --column-order.
+/// `flags` and --rounding, --effort, --calibration-tokens, --damping, --column-order and
+/// --write-calibration.
 std::vector<Flag> with_rounding_flags(std::vector<Flag> flags);
 /// Combinations that do not go together.
 Status check_rounding_flags(const Arguments& arguments);
@@ -24,16 +25,19 @@ struct RoundingChoice {
   std::size_t tokens = 0;  ///< of the calibration text, from its start
   /// "descent with 8192 tokens of text.txt (sha256 ...), damping 0.01, energy order, 2 sweeps".
   std::string description;
-  std::string note;  ///< what the user should know of the choice, or empty
+  std::string save_path;  ///< of --write-calibration, or empty
+  std::string note;       ///< what the user should know of the choice, or empty
 };
 
 /// For the plan's formats and the text at hand. Errors: invalid (a text too short for what was
 /// asked for by name).
 Result<RoundingChoice> choose_rounding(const Arguments& arguments, const QuantizeJob& job,
-                                       const Plan& plan);
+                                       const QuantizePlan& planned);
 
 /// Nothing where the choice needs no more than write_model does.
 Result<std::optional<RoundedModel>> round_tensors(const RoundingChoice& choice, QuantizeJob& job,
-                                                  const Plan& plan);
+                                                  const Plan& plan,
+                                                  const std::string& source_sha256,
+                                                  Console& console);
 
 }  // namespace checkbit

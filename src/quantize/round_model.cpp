@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstring>
 #include <deque>
 
 #include "base/progress.h"
@@ -14,13 +15,17 @@ namespace {
 /// Moments of one group's input while the windows go by.
 struct Gathered {
   SecondMoments moments;
-  std::vector<std::vector<float>> drifts;  ///< per block [width][width]; empty without drift
+  std::vector<double> mean_reference, mean_seen;  ///< [columns] sums over tokens
+  std::vector<std::vector<float>> drifts;         ///< per block [width][width]; empty without drift
 };
 
 class Gatherer {
  public:
-  Gatherer(bool drifts, std::uint64_t memory_bytes, ThreadPool& pool)
-      : drifts_(drifts), memory_bytes_(memory_bytes), pool_(pool) {}
+  Gatherer(const RoundModelOptions& options, ThreadPool& pool)
+      : drifts_(options.method->follows_drift),
+        copies_(moment_copies(*options.method)),
+        memory_bytes_(options.memory_bytes),
+        pool_(pool) {}
 
   /// `reference` is what the source's matrix reads, `seen` what the quantized model's does.
   Status add(Role role, const CaughtInput& reference, const CaughtInput& seen) {
@@ -39,6 +44,8 @@ class Gatherer {
       const auto factor =
           static_cast<float>(energy > 0 ? std::sqrt(static_cast<double>(n) / energy) : 0);
       for (std::size_t i = t * n; i < (t + 1) * n; ++i) {
+        to.mean_reference[i - t * n] += reference.values[i];
+        to.mean_seen[i - t * n] += seen.values[i];
         scaled[i] = factor * seen.values[i];
         if (drifts_) lost[i] = factor * (reference.values[i] - seen.values[i]);
       }
@@ -52,15 +59,11 @@ class Gatherer {
 
  private:
   void open(Gathered& to, std::int64_t columns) const {
-    constexpr std::int64_t kSuperBlock = 256;
-    const std::uint64_t copies = drifts_ ? 4 : 3;  // moments, in order, factor, drift
-    std::int64_t block = columns;
-    while (block > kSuperBlock && copies * sizeof(float) * static_cast<std::uint64_t>(block) *
-                                          static_cast<std::uint64_t>(block) >
-                                      memory_bytes_)
-      block = (block / 2 + kSuperBlock - 1) / kSuperBlock * kSuperBlock;
+    const std::int64_t block = moment_block(columns, copies_, memory_bytes_);
     to.moments.columns = columns;
     to.moments.block = block;
+    to.mean_reference.assign(static_cast<std::size_t>(columns), 0);
+    to.mean_seen = to.mean_reference;
     to.moments.values.assign(SecondMoments::floats(columns, block), 0.0f);
     for (std::int64_t b = 0; drifts_ && b < to.moments.blocks(); ++b) {
       const auto width = static_cast<std::size_t>(to.moments.width(b));
@@ -87,6 +90,7 @@ class Gatherer {
   }
 
   bool drifts_;
+  std::uint64_t copies_;
   std::uint64_t memory_bytes_;
   ThreadPool& pool_;
 };
@@ -102,6 +106,9 @@ class ModelRounder {
  private:
   bool follows() const { return options_.method->follows_drift; }
   const TensorPlan* plan_of(Role role, std::int64_t layer) const;
+  Status round_saved();
+  Status tune_bias(Role role, Role bias, std::int64_t layer, const Gathered& gathered);
+  Status tune_biases(const InputGroup& group, std::int64_t layer, const Gathered& gathered);
   Status walk_layers(LayerWalk& source, LayerWalk* quantized);
   Status gather(std::int64_t layer, LayerWalk& source, LayerWalk* quantized, Gatherer& to);
   Status round_group(const InputGroup& group, std::int64_t layer, Gathered gathered);
@@ -134,13 +141,16 @@ const TensorPlan* ModelRounder::plan_of(Role role, std::int64_t layer) const {
 }
 
 Result<RoundedModel> ModelRounder::run() {
+  if (options_.saved != nullptr) {
+    CB_CHECK(!follows());
+    CB_TRY_STATUS(round_saved());
+    return std::move(result_);
+  }
   const PackOptions mapped = {.repack = false};
   CB_TRY(reference_, Model::load(file_, mapped, pool_));
   CB_TRY(LayerWalk source,
          LayerWalk::create(*reference_, kernels_, pool_, text_, options_.window_tokens));
-  std::uint64_t elements = 0;
-  for (const TensorPlan& t : plan_.tensors) elements += t.source->info.elements();
-  Progress progress("rounding", elements, "weights");
+  Progress progress("rounding", plan_.elements(), "weights");
   progress_ = &progress;
   if (follows()) {
     CB_TRY(rounded_, Model::load(file_, mapped, pool_));
@@ -155,12 +165,13 @@ Result<RoundedModel> ModelRounder::run() {
 
 Status ModelRounder::walk_layers(LayerWalk& source, LayerWalk* quantized) {
   for (std::int64_t layer = -1; layer <= layers(); ++layer) {
-    Gatherer gatherer(follows(), options_.memory_bytes, pool_);
+    Gatherer gatherer(options_, pool_);
     CB_TRY_STATUS(gather(layer, source, quantized, gatherer));
     if (layer < 0) continue;
     for (const InputGroup& group : input_groups(reference_->architecture(), layer == layers())) {
       const auto found = gatherer.by_role.find(group.leader);
       if (found == gatherer.by_role.end()) continue;
+      if (options_.save != nullptr) CB_TRY_STATUS(options_.save->append(found->second.moments));
       CB_TRY_STATUS(round_group(group, layer, std::move(found->second)));
       gatherer.by_role.erase(found);
     }
@@ -168,6 +179,24 @@ Status ModelRounder::walk_layers(LayerWalk& source, LayerWalk* quantized) {
     CB_TRY_STATUS(quantized->renew());
     for (std::size_t w = 0; w < quantized->windows(); ++w)
       CB_TRY_STATUS(quantized->step(layer, w, true, nullptr));
+  }
+  return {};
+}
+
+/// Layer by layer as walk_layers, from moments that were measured before.
+Status ModelRounder::round_saved() {
+  Progress progress("rounding", plan_.elements(), "weights");
+  progress_ = &progress;
+  CB_TRY(const ModelConfig config, read_config(file_.metadata()));
+  const std::int64_t count = config.hyperparameters.layers;
+  for (std::int64_t layer = 0; layer <= count; ++layer) {
+    for (const InputGroup& group : input_groups(*config.architecture, layer == count)) {
+      if (cancel_requested()) return cancelled_error();
+      Gathered gathered;
+      CB_TRY(gathered.moments,
+             options_.saved->read(role_info(group.leader).tensor_name(static_cast<int>(layer))));
+      CB_TRY_STATUS(round_group(group, layer, std::move(gathered)));
+    }
   }
   return {};
 }
@@ -198,6 +227,10 @@ Status ModelRounder::round_group(const InputGroup& group, std::int64_t layer, Ga
   const MetricOptions metric_options = {.damping = options_.rounding.damping,
                                         .energy_order = options_.rounding.energy_order,
                                         .groups = metric_groups(formats)};
+  for (const double energy : gathered.moments.energies()) {
+    ++result_.columns;
+    if (!(energy > 0)) ++result_.silent_columns;
+  }
   std::vector<Metric> metrics;
   for (std::int64_t b = 0; b < gathered.moments.blocks(); ++b) {
     auto metric = make_metric(gathered.moments, b, metric_options, pool_);
@@ -219,6 +252,46 @@ Status ModelRounder::round_group(const InputGroup& group, std::int64_t layer, Ga
     stored.bytes = bytes;
     CB_TRY_STATUS(rounded_->replace_matrix(tensor->role, tensor->layer, stored));
   }
+  return options_.tune_biases && rounded_ ? tune_biases(group, layer, gathered) : Status{};
+}
+
+Status ModelRounder::tune_biases(const InputGroup& group, std::int64_t layer,
+                                 const Gathered& gathered) {
+  if (layer == layers()) return {};
+  for (const Step& step : reference_->architecture().layer) {
+    if (step.kind != StepKind::linear || step.bias == Role::none) continue;
+    if (std::ranges::find(group.roles, step.weight) == group.roles.end()) continue;
+    CB_TRY_STATUS(tune_bias(step.weight, step.bias, layer, gathered));
+  }
+  return {};
+}
+
+/// bias += mean over tokens of W x - V x', V being what W was rounded to and x' what it reads now.
+Status ModelRounder::tune_bias(Role role, Role bias, std::int64_t layer, const Gathered& gathered) {
+  const TensorPlan* tensor = plan_of(role, layer);
+  const ModelTensor* source = file_.find(role_info(bias).tensor_name(static_cast<int>(layer)));
+  if (tensor == nullptr || source == nullptr || source->info.format->name != "F32") return {};
+  const GgufTensor& info = tensor->source->info;
+  const std::vector<std::uint8_t>& encoded = result_.tensors.at(info.name);
+  std::vector<float> values(source->info.elements()), before(info.columns()), after(before);
+  std::memcpy(values.data(), source->bytes.data(), values.size() * sizeof(float));
+  const std::size_t row_bytes = encoded.size() / values.size();
+  for (std::size_t r = 0; r < values.size(); ++r) {
+    info.format->decode(tensor->source->bytes.data() + r * info.row_bytes(),
+                        before.size() / static_cast<std::size_t>(info.format->block_elements),
+                        before.data());
+    tensor->format->decode(encoded.data() + r * row_bytes,
+                           after.size() / static_cast<std::size_t>(tensor->format->block_elements),
+                           after.data());
+    double change = 0;
+    for (std::size_t c = 0; c < before.size(); ++c)
+      change += before[c] * gathered.mean_reference[c] - after[c] * gathered.mean_seen[c];
+    values[r] += static_cast<float>(change / gathered.moments.tokens);
+  }
+  rounded_->set_vector(bias, layer, values);
+  std::vector<std::uint8_t>& out = result_.tensors[source->info.name];
+  out.resize(values.size() * sizeof(float));
+  std::memcpy(out.data(), values.data(), out.size());
   return {};
 }
 
@@ -270,7 +343,7 @@ Result<RoundedModel> round_model(const ModelFile& file, const Plan& plan, const 
                                  ThreadPool& pool, std::span<const std::int32_t> text,
                                  const RoundModelOptions& options) {
   CB_CHECK(options.method != nullptr && options.method->uses_moments);
-  CB_TRY_STATUS(check_rounding_text(text.size()));
+  if (options.saved == nullptr) CB_TRY_STATUS(check_rounding_text(text.size()));
   return ModelRounder(file, plan, kernels, pool, text, options).run();
 }
 

@@ -7,7 +7,9 @@
 #include <cmath>
 
 #include "base/random.h"
+#include "base/test_models.h"
 #include "base/test_stride.h"
+#include "file/model_file.h"
 #include "quantize/rounding/block_coder.h"
 #include "quantize/rounding/encode_rows.h"
 #include "quantize/rounding/level_map.h"
@@ -153,6 +155,31 @@ TEST(Roundings, DescentNeverLosesWhatFeedbackGained) {
     EXPECT_LE(rounding_loss(made.task, pool, descent.data()),
               rounding_loss(made.task, pool, feedback.data()))
         << name;
+  }
+}
+
+/// The first rows and columns of a matrix of a real model.
+TEST(Roundings, NoMethodWithMomentsLosesMoreThanNearestOnRealWeights) {
+  const auto file = ModelFile::open(pulled_model("smollm2-135m"));
+  if (!file.ok()) GTEST_SKIP() << "checkbit pull smollm2-135m";
+  const ModelTensor* tensor = file->find("blk.7.ffn_down.weight");
+  ASSERT_NE(tensor, nullptr);
+  const GgufTensor& info = tensor->info;
+  ThreadPool pool(2);
+  for (const char* name : {"Q2_K", "CB2", "IQ3_XXS", "Q4_0"}) {
+    Made made = made_task(*find_format(name), pool);
+    made.task.read_row = [&](std::int64_t row, float* out) {
+      info.format->decode(tensor->bytes.data() + static_cast<std::uint64_t>(row) * info.row_bytes(),
+                          static_cast<std::size_t>(kColumns / info.format->block_elements), out);
+    };
+    const auto nearest = rounded(*find_rounding("nearest"), made, pool);
+    const double least = rounding_loss(made.task, pool, nearest.data());
+    for (const RoundingMethod* method : all_roundings()) {
+      if (!method->uses_moments) continue;
+      const auto out = rounded(*method, made, pool);
+      EXPECT_LT(rounding_loss(made.task, pool, out.data()), 0.9 * least)
+          << name << " " << method->name;
+    }
   }
 }
 
