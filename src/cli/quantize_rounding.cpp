@@ -86,7 +86,12 @@ std::vector<Flag> with_rounding_flags(std::vector<Flag> flags) {
        .value_name = "ORDER",
        .help = "columns are rounded with the largest energy first, or as they stand in the file",
        .default_value = "energy",
-       .choices = {"energy", "file"}}};
+       .choices = {"energy", "file"}},
+      {.name = "--write-calibration",
+       .kind = ValueKind::path,
+       .value_name = "FILE",
+       .help = "also keep the second moments that rounding measured: --calibration FILE then uses "
+               "them for any type"}};
   flags.insert(flags.end(), more.begin(), more.end());
   return flags;
 }
