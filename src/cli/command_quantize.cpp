@@ -211,8 +211,11 @@ const Command quantize_command = {
         "Writes a model in fewer bits. --type follows a named type or mix; --bpw and --fit choose "
         "a type per tensor so that the measured damage is least: for each tensor, noise is put "
         "into its output and the change in the model's predictions is measured on a calibration "
-        "text. Rounding is weighed with the energy of each input column, measured on that text (of "
-        "--imatrix where given; with --type only for types under 3.1 bits).\n\n"
+        "text. How weights are rounded at equal bytes is said by --rounding or chosen by --effort: "
+        "with a calibration text of some thousand words, by second moments of what each matrix "
+        "reads, so that columns make up for each other's errors; without one, weighed with the "
+        "energy of each input column (of --imatrix where given; with --type only for types under "
+        "3.1 bits). A quarter of that text is kept apart to measure the loss on.\n\n"
         "--fit counts what a run needs: weights as they lie in memory, the cache of keys and "
         "values for --context tokens, buffers and the program. The file's receipt (source, "
         "command, types, loss) is shown by `checkbit inspect`.\n\n"
@@ -252,7 +255,8 @@ const Command quantize_command = {
          {.name = "--calibration",
           .kind = ValueKind::path,
           .value_name = "FILE",
-          .help = "text to measure on instead of the built-in one"},
+          .help = "text to measure and round with instead of the built-in one, some thousand words "
+                  "or more; or what --write-calibration kept"},
          {.name = "--imatrix",
           .kind = ValueKind::path,
           .value_name = "FILE",
@@ -271,14 +275,15 @@ const Command quantize_command = {
          {.name = "--dry-run", .help = "say what would be written, write nothing"},
          {.name = "--list", .help = "list the types and mixes"},
          kJsonFlag}),
-    .examples = {{.command =
-                      "checkbit quantize smollm2-135m -o small.gguf --fit 120MiB --context 512"},
-                 {.command = "checkbit quantize smollm2-135m -o small.gguf --bpw 3.5"},
-                 {.command = "checkbit quantize qwen2.5-coder-1.5b -o q3.gguf --type Q3_K_M"},
-                 {.command =
-                      "checkbit quantize qwen2.5-coder-1.5b -o iq2.gguf --type IQ2_S --imatrix "
-                      "qwen.imatrix.gguf"},
-                 {.command = "checkbit quantize --list"}},
+    .examples =
+        {{.command = "checkbit quantize smollm2-135m -o small.gguf --fit 120MiB --context 512"},
+         {.command = "checkbit quantize smollm2-135m -o small.gguf --bpw 3.5"},
+         {.command = "checkbit quantize qwen2.5-coder-1.5b -o q3.gguf --type Q3_K_M"},
+         {.command = "checkbit quantize qwen2.5-coder-1.5b -o iq2.gguf --type IQ2_S --imatrix "
+                     "qwen.imatrix.gguf"},
+         {.command =
+              "checkbit quantize smollm2-135m -o cb3.gguf --type CB3 --calibration book.txt"},
+         {.command = "checkbit quantize --list"}},
     .check = check,
     .run = run};
 

@@ -22,7 +22,7 @@ struct Effort {
 };
 constexpr std::array kEfforts = {Effort{kEffortFast, "weighted", 0, 0},
                                  Effort{kEffortDefault, "descent", 8192, 1},
-                                 Effort{kEffortMax, "propagated", 32768, 3}};
+                                 Effort{kEffortMax, "descent", 32768, 3}};
 
 const Effort& effort_of(const Arguments& arguments) {
   const std::string name = arguments.text("--effort");
@@ -66,7 +66,8 @@ std::vector<Flag> with_rounding_flags(std::vector<Flag> flags) {
       {.name = "--effort",
        .kind = ValueKind::choice,
        .value_name = "LEVEL",
-       .help = "time for less damage: fast (weighted), default (descent), max (propagated)",
+       .help = "time for less damage: fast (weighted), default (descent), max (more text, "
+               "more sweeps)",
        .default_value = "default",
        .choices = {kEffortFast, kEffortDefault, kEffortMax}},
       {.name = "--calibration-tokens",
