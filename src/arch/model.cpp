@@ -263,9 +263,9 @@ Status Model::replace_matrix(Role role, std::int64_t layer, const ModelTensor& t
 }
 
 void Model::set_vector(Role role, std::int64_t layer, std::span<const float> values) {
-  std::vector<float>& vector = vectors_[index(role, layer)];
-  CB_CHECK(vector.size() == values.size());
-  vector.assign(values.begin(), values.end());
+  const std::span<float> own = vectors_[index(role, layer)].values;
+  CB_CHECK(own.size() == values.size());
+  std::ranges::copy(values, own.begin());
 }
 
 const float* Model::vector(Role role, std::int64_t layer) const {
