@@ -81,7 +81,7 @@ std::uint64_t GuardedSpan::verify(std::uint64_t begin, std::uint64_t end) {
     const std::uint64_t parity = unit - geometry.blocks();
     if (is_data ? code_.agrees(bytes(), unit) : code_.parity_agrees(parity)) continue;
     ++wrong;
-    mend(is_data ? geometry.stripe_of(unit) : parity % geometry.stripes());
+    mend(is_data ? geometry.stripe_of(unit) : geometry.stripe_of_parity(parity));
   }
   return wrong;
 }

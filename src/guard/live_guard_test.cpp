@@ -114,7 +114,7 @@ TEST(GuardedSpan, ChecksAndParityMendEachOther) {
   auto span = *GuardedSpan::create({.name = "made up", .bytes = memory.bytes()}, tally, nullptr);
   span->code().checks()[3].crc ^= 0x11;
   span->code().parity()[100] ^= 0x70;
-  span->code().parity_checks()[1].crc ^= 1;
+  span->code().parity_checks()[5].crc ^= 1;  // of stripe 2
   EXPECT_EQ(span->verify(0, span->units()), 3u);
   EXPECT_EQ(memory.words, memory.before);
   memory.flip(3 * 8 * 4096);

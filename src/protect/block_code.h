@@ -64,6 +64,9 @@ class CodeGeometry {
   std::uint64_t parity_at(std::uint64_t stripe, std::uint32_t row) const {
     return stripe * shape_.parity_blocks + row;
   }
+  std::uint64_t stripe_of_parity(std::uint64_t parity_block) const {
+    return parity_block / shape_.parity_blocks;
+  }
   /// Bytes of this block inside the span: 4 KiB, less for the last, 0 behind the end.
   std::size_t block_bytes(std::uint64_t block) const;
 
