@@ -98,8 +98,8 @@ void InjectedFaults::undo() {
 std::uint64_t InjectedFaults::bytes_changed() const {
   std::vector<Saved> first = saved_;
   std::ranges::stable_sort(first, {}, &Saved::byte);
-  const auto repeated = std::ranges::unique(first, {}, &Saved::byte);
-  first.erase(repeated.begin(), repeated.end());
+  const auto same = [](const Saved& a, const Saved& b) { return a.byte == b.byte; };
+  first.erase(std::unique(first.begin(), first.end(), same), first.end());
   return static_cast<std::uint64_t>(
       std::ranges::count_if(first, [](const Saved& saved) { return *saved.byte != saved.value; }));
 }

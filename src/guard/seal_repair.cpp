@@ -17,7 +17,8 @@ constexpr std::uint64_t kBatchBytes = std::uint64_t{16} << 20;
 /// written.
 bool belongs(const Seal& seal, const RepairPiece& one) {
   const SealLayout& layout = seal.layout();
-  const auto& [offset, bytes] = one.piece;
+  const std::uint64_t offset = one.piece.offset;
+  const std::span<const std::uint8_t> bytes = one.piece.bytes;
   if (one.target == RepairTarget::model) {
     const std::uint64_t block = offset / kCodeBlockBytes;
     return offset % kCodeBlockBytes == 0 && block < layout.data().blocks() &&
