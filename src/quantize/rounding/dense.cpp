@@ -15,7 +15,8 @@ constexpr std::int64_t kStrips = 16;      ///< of kTileColumns that are packed a
 constexpr std::int64_t kPanel = 64;       ///< columns that the factorization takes at a time
 constexpr std::int64_t kMomentRows = 96;  ///< rows of C that a thread takes at a time
 
-using Wide = float __attribute__((vector_size(32), aligned(4), may_alias));
+// A typedef: in an alias clang 14 forgets the alignment.
+typedef float Wide __attribute__((vector_size(32), aligned(4), may_alias));
 inline Wide* wide(float* at) { return reinterpret_cast<Wide*>(at); }
 inline const Wide* wide(const float* at) { return reinterpret_cast<const Wide*>(at); }
 
