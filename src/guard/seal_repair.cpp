@@ -42,7 +42,8 @@ bool belongs(const Seal& seal, const RepairPiece& one) {
     return block_check(bytes) == seal.root()[layout.table().blocks() + *block];
   const SealHeads heads = serialize_heads(seal.header(), seal.root());
   const auto in_head = [&](std::uint64_t begin, std::span<const std::uint8_t> head) {
-    return at >= begin && at - begin + bytes.size() <= head.size() &&
+    return at >= begin && bytes.size() <= head.size() &&
+           at - begin <= head.size() - bytes.size() &&
            std::ranges::equal(bytes, head.subspan(at - begin, bytes.size()));
   };
   return in_head(0, heads.first) || in_head(layout.second_head_offset(), heads.second);

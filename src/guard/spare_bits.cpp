@@ -45,8 +45,9 @@ int SpareField::spare_bits() const { return std::popcount(ones) + std::popcount(
 SpareBits find_spare_bits(const PackedMatrix& matrix) {
   SpareBits spare;
   const std::span<const std::uint8_t> packed = matrix.packed_from(0);
+  if (packed.empty() || !matrix.quantizes()) return spare;
   const auto choice = find_product(matrix.format().integer);
-  if (packed.empty() || matrix.path() == "float" || !choice) return spare;
+  if (!choice) return spare;
   const PanelLayout layout = panel_layout(choice->form);
   spare.record_bytes = layout.record_bytes;
   spare.records = packed.size() / layout.record_bytes;
