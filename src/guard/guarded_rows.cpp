@@ -70,7 +70,7 @@ void GuardedRows::copy(std::span<const std::uint8_t> source, std::uint8_t* out) 
 }
 
 void GuardedRows::mend(std::uint64_t block) {
-  const double start = thread_seconds();
+  const double start = seconds_of(CLOCK_THREAD_CPUTIME_ID);
   std::size_t mended = 0;
   for (const MendedBlock& one : code_.mend_stripe(viewed(), code_.geometry().stripe_of(block))) {
     const bool is_data = one.position < code_.geometry().shape().data_blocks;
@@ -89,7 +89,8 @@ void GuardedRows::mend(std::uint64_t block) {
                tensor_->info.name, index * kCodeBlockBytes));
     }
   }
-  if (mended > 0) tally_.add_seconds((thread_seconds() - start) / static_cast<double>(mended));
+  if (mended > 0)
+    tally_.add_seconds((seconds_of(CLOCK_THREAD_CPUTIME_ID) - start) / static_cast<double>(mended));
 }
 
 }  // namespace checkbit

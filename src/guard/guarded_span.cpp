@@ -13,9 +13,9 @@ namespace {
 constexpr std::size_t kMostTimes = 1u << 16;
 }  // namespace
 
-double thread_seconds() {
+double seconds_of(clockid_t clock) {
   timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  clock_gettime(clock, &now);
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
@@ -93,7 +93,7 @@ std::uint64_t GuardedSpan::verify_bytes(std::span<const std::uint8_t> part) {
 }
 
 void GuardedSpan::mend(std::uint64_t stripe) {
-  const double start = thread_seconds();
+  const double start = seconds_of(CLOCK_THREAD_CPUTIME_ID);
   const CodeGeometry& geometry = code_.geometry();
   if (!open_pages(true)) {
     tally_.add_unrepaired();
@@ -120,7 +120,7 @@ void GuardedSpan::mend(std::uint64_t stripe) {
   }
   open_pages(false);
   if (mended == 0) return;
-  tally_.add_seconds((thread_seconds() - start) / static_cast<double>(mended));
+  tally_.add_seconds((seconds_of(CLOCK_THREAD_CPUTIME_ID) - start) / static_cast<double>(mended));
 }
 
 /// From the source, when that agrees with the check.

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ctime>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -22,8 +23,8 @@
 
 namespace checkbit {
 
-/// Processor time of the calling thread: what a repair takes, however busy the machine is.
-double thread_seconds();
+/// What a clock shows; that of the calling thread says what a repair takes on a busy machine, too.
+double seconds_of(clockid_t clock);
 
 /// Counts and times of repairs, of all spans of a guard.
 class RepairTally {

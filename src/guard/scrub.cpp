@@ -12,12 +12,6 @@ namespace {
 
 constexpr std::uint64_t kSliceUnits = 128;
 
-double seconds_of(clockid_t clock) {
-  timespec now{};
-  clock_gettime(clock, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
-
 }  // namespace
 
 Scrubber::Scrubber(std::vector<GuardedSpan*> spans, ScrubOptions options)

@@ -135,6 +135,18 @@ class SweepFiles : public ::testing::Test {
   }
 
   std::filesystem::path folder_;
+  void expect_that_a_full_disk_keeps_what_was_finished() {
+    options_.max_windows = 8;
+    std::vector<SweepCandidate> candidates = some_candidates(3);
+    candidates[1].name = "disk";  // third in order
+    const auto outcome = sweep(candidates);
+    ASSERT_FALSE(outcome.ok());
+    EXPECT_EQ(outcome.error().kind, ErrorKind::io);
+    EXPECT_EQ(points_of(stored()).size(), 2U);
+    candidates[1].name = "3";
+    EXPECT_EQ(sweep(candidates)->done, 1U) << "no claim is left behind";
+  }
+
   SweepOptions options_;
   SweepText text_;
   SweepModel model_ = {.name = "m", .hash = "mm", .parameters = 100};
@@ -225,16 +237,8 @@ TEST_F(SweepFiles, TogetherTheReferenceIsReadOnceAndNothingElseChanges) {
 }
 
 TEST_F(SweepFiles, TogetherADiskThatFillsKeepsWhatWasMadeBefore) {
-  options_.max_windows = 8;
   options_.together = 3;
-  std::vector<SweepCandidate> candidates = some_candidates(3);
-  candidates[1].name = "disk";  // third in order
-  const auto outcome = sweep(candidates);
-  ASSERT_FALSE(outcome.ok());
-  EXPECT_EQ(outcome.error().kind, ErrorKind::io);
-  EXPECT_EQ(points_of(stored()).size(), 2U);
-  candidates[1].name = "3";
-  EXPECT_EQ(sweep(candidates)->done, 1U) << "no claim is left behind";
+  expect_that_a_full_disk_keeps_what_was_finished();
 }
 
 TEST_F(SweepFiles, GoesOnWhereItStopped) {
@@ -323,15 +327,7 @@ TEST_F(SweepFiles, BrokenCandidatesAreNamedAndDoNotStopTheSweep) {
 }
 
 TEST_F(SweepFiles, AFullDiskStopsTheSweepAndKeepsWhatWasFinished) {
-  options_.max_windows = 8;
-  std::vector<SweepCandidate> candidates = some_candidates(3);
-  candidates[1].name = "disk";  // third in order
-  const auto outcome = sweep(candidates);
-  ASSERT_FALSE(outcome.ok());
-  EXPECT_EQ(outcome.error().kind, ErrorKind::io);
-  EXPECT_EQ(points_of(stored()).size(), 2U);
-  candidates[1].name = "3";
-  EXPECT_EQ(sweep(candidates)->done, 1U) << "no claim is left behind";
+  expect_that_a_full_disk_keeps_what_was_finished();
 }
 
 TEST_F(SweepFiles, TwoRunsOverOneStoreShareTheWork) {
