@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <optional>
 
 #include "base/progress.h"
-#include "run/jinja/unicode.h"
 #include "score/divergence.h"
 #include "score/ending_tree.h"
 
@@ -15,8 +15,7 @@ namespace {
 /// Tokens that all items begin with deserve a cache of their own from here on.
 constexpr std::size_t kWorthForking = 16;
 /// Shared tokens that are worth a level of the tree: every level ends with a pass that is not full.
-constexpr std::size_t kWorthSharing = 4;
-
+constexpr std::size_t kWorthSharing = 2;
 /// One ending of a wave. Its last token is only predicted, never read.
 struct Branch {
   std::size_t request = 0;
@@ -119,17 +118,25 @@ class Scorer {
         requests_(requests),
         options_(options),
         progress_(options.label, requests.size(), "items"),
-        passes_(session, [this](std::size_t tokens) { advance(tokens); }) {}
+        passes_(session, [this](std::size_t tokens) { advance(tokens); }),
+        order_(requests.size()) {
+    std::iota(order_.begin(), order_.end(), std::size_t{0});
+  }
 
   Status run(const EndingCallback& done) {
+    CB_TRY_STATUS(encode_all());
+    if (!options_.one_by_one) {
+      sort_items();
+      CB_TRY_STATUS(read_base());
+    }
     for (std::size_t next = 0; next < requests_.size();) {
-      CB_TRY(Wave wave, take_wave(next));
-      if (next == 0 && !options_.one_by_one) CB_TRY_STATUS(read_base(wave.branches));
+      Wave wave = take_wave(next);
       wave_begin_ = next;
       wave_items_ = wave.items;
       wave_tokens_done_ = 0;
       CB_TRY_STATUS(options_.one_by_one ? read_alone(wave.branches) : read_wave(wave.branches));
-      CB_TRY_STATUS(hand_over(wave, done));
+      for (const Branch& branch : wave.branches) scores_[branch.request].push_back(branch.score);
+      CB_TRY_STATUS(hand_over(done));
       next += wave.items;
       progress_.set(next);
     }
@@ -163,11 +170,12 @@ class Scorer {
     const EndingRequest& asked = requests_[request];
     if (asked.endings.empty())
       return fail(ErrorKind::invalid, "item {}: has no endings", request + 1);
+    const std::vector<TokenId> before = encode_context(session_.tokenizer(), asked.context);
     std::vector<Branch> branches;
     for (const std::string& ending : asked.endings) {
       Branch branch{.request = request,
-                    .encoded = encode_ending(session_.tokenizer(), asked.context, ending,
-                                             static_cast<std::size_t>(session_.context_tokens()))};
+                    .encoded = join_ending(session_.tokenizer(), before, asked.context + ending,
+                                           static_cast<std::size_t>(session_.context_tokens()))};
       const EncodedEnding& encoded = branch.encoded;
       if (encoded.first_scored >= encoded.tokens.size()) {
         return fail(ErrorKind::invalid, "item {}: ending {} has no tokens", request + 1,
@@ -181,40 +189,70 @@ class Scorer {
     return branches;
   }
 
-  /// Items from `first` on whose caches fit together, at least one.
-  Result<Wave> take_wave(std::size_t first) const {
+  Status encode_all() {
+    branches_.resize(requests_.size());
+    scores_.resize(requests_.size());
+    std::vector<Status> encoded(requests_.size());
+    session_.pool().for_ranges(std::ssize(requests_), [&](std::int64_t begin, std::int64_t end) {
+      for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+        if (cancel_requested()) return;
+        Result<std::vector<Branch>> branches = encode(i);
+        if (branches.ok()) {
+          branches_[i] = *std::move(branches);
+        } else {
+          encoded[i] = branches.error();
+        }
+      }
+    });
+    for (const Status& status : encoded) CB_TRY_STATUS(status);
+    return cancel_requested() ? cancelled_error() : Status{};
+  }
+
+  /// Items that begin alike stand together, so that one wave reads what they share.
+  void sort_items() {
+    std::ranges::stable_sort(order_, [this](std::size_t a, std::size_t b) {
+      return std::ranges::lexicographical_compare(branches_[a].front().encoded.tokens,
+                                                  branches_[b].front().encoded.tokens);
+    });
+  }
+
+  /// Items from the first of the order on whose caches fit together, at least one.
+  Wave take_wave(std::size_t first) {
     Wave wave;
     std::uint64_t bytes = 0;
-    for (std::size_t request = first; request < requests_.size(); ++request) {
-      CB_TRY(std::vector<Branch> branches, encode(request));
+    for (std::size_t place = first; place < order_.size(); ++place) {
+      std::vector<Branch>& branches = branches_[order_[place]];
       for (const Branch& branch : branches) bytes += cache_bytes(branch.inputs().size());
       if (wave.items > 0 && (bytes > options_.cache_bytes || options_.one_by_one)) break;
       std::ranges::move(branches, std::back_inserter(wave.branches));
+      branches = {};
       ++wave.items;
     }
     return wave;
   }
 
-  Status hand_over(const Wave& wave, const EndingCallback& done) const {
-    for (auto first = wave.branches.begin(); first != wave.branches.end();) {
-      std::vector<EndingScore> scores;
-      const std::size_t request = first->request;
-      for (; first != wave.branches.end() && first->request == request; ++first)
-        scores.push_back(first->score);
-      CB_TRY_STATUS(done(request, scores));
+  /// Whatever is known and has nothing unknown before it.
+  Status hand_over(const EndingCallback& done) {
+    for (; next_done_ < scores_.size() && !scores_[next_done_].empty(); ++next_done_) {
+      CB_TRY_STATUS(done(next_done_, scores_[next_done_]));
+      scores_[next_done_] = {};
     }
     return {};
   }
 
-  /// Reads once what all items of the first wave begin with; later ones are likely to as well.
-  Status read_base(std::span<const Branch> wave) {
-    if (wave.front().request == wave.back().request) return {};
-    const std::span<const TokenId> first = wave.front().inputs();
-    std::size_t common = wave.front().first_wanted();
-    for (const Branch& branch : wave)
-      common = std::min({common, branch.first_wanted(), common_start(first, branch.inputs())});
+  /// Reads once what all items begin with.
+  Status read_base() {
+    if (requests_.size() < 2) return {};
+    const Branch& one = branches_.front().front();
+    std::size_t common = one.first_wanted();
+    for (const std::vector<Branch>& branches : branches_) {
+      for (const Branch& branch : branches)
+        common =
+            std::min({common, branch.first_wanted(), common_start(one.inputs(), branch.inputs())});
+    }
     if (common < kWorthForking) return {};
-    base_tokens_.assign(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(common));
+    const std::span<const TokenId> shared = one.inputs().first(common);
+    base_tokens_.assign(shared.begin(), shared.end());
     CB_TRY(base_,
            KvCache::create(shape(), static_cast<std::int64_t>(common), session_.cache_type()));
     for (const TokenId token : base_tokens_) CB_TRY_STATUS(passes_.add(*base_, token));
@@ -248,11 +286,7 @@ class Scorer {
 
   Status read_depth(const EndingTree& tree, std::span<Reader> readers, std::size_t depth,
                     std::span<Branch> wave) {
-    for (std::size_t i = 0; i < readers.size(); ++i) {
-      if (readers[i].node->depth != depth) continue;
-      CB_TRY(readers[i].cache,
-             start_cache(readers, i, wave[tree.order[readers[i].node->first]].inputs()));
-    }
+    CB_TRY_STATUS(start_caches(tree, readers, depth, wave));
     for (Reader& reader : readers) {
       const EndingNode& node = *reader.node;
       if (node.depth != depth) continue;
@@ -264,6 +298,39 @@ class Scorer {
       }
     }
     return passes_.flush();
+  }
+
+  /// The caches of one depth: nodes that fork the same one, which stand together, in turn, others
+  /// at the same time. To copy what is forked is a share of the work.
+  Status start_caches(const EndingTree& tree, std::span<Reader> readers, std::size_t depth,
+                      std::span<Branch> wave) {
+    std::vector<std::size_t> nodes;
+    std::vector<std::size_t> families;  // where each begins
+    for (std::size_t i = 0; i < readers.size(); ++i) {
+      if (readers[i].node->depth != depth) continue;
+      const std::size_t parent = readers[i].node->parent;
+      const bool forks = parent != EndingNode::kNone || base_;
+      if (!forks || nodes.empty() || parent != readers[nodes.back()].node->parent)
+        families.push_back(nodes.size());
+      nodes.push_back(i);
+    }
+    families.push_back(nodes.size());
+    std::vector<Status> started(nodes.size());
+    session_.pool().for_ranges(std::ssize(families) - 1, [&](std::int64_t begin, std::int64_t end) {
+      const std::size_t last = families[static_cast<std::size_t>(end)];
+      for (std::size_t at = families[static_cast<std::size_t>(begin)]; at < last; ++at) {
+        Reader& reader = readers[nodes[at]];
+        Result<KvCache> cache =
+            start_cache(readers, nodes[at], wave[tree.order[reader.node->first]].inputs());
+        if (cache.ok()) {
+          reader.cache = *std::move(cache);
+        } else {
+          started[at] = cache.error();
+        }
+      }
+    });
+    for (const Status& status : started) CB_TRY_STATUS(status);
+    return {};
   }
 
   /// A node goes on in a fork of its parent's cache, the last one in that cache itself. One without
@@ -306,6 +373,10 @@ class Scorer {
   const EndingOptions& options_;
   Progress progress_;
   Passes passes_;
+  std::vector<std::vector<Branch>> branches_;  ///< of each request, until its wave
+  std::vector<std::vector<EndingScore>> scores_;
+  std::vector<std::size_t> order_;  ///< in which requests are read
+  std::size_t next_done_ = 0;       ///< the first request that is not handed over
   std::size_t wave_begin_ = 0;
   std::size_t wave_items_ = 0;
   std::size_t wave_tokens_ = 0;  ///< to read; 0: not known
@@ -314,42 +385,7 @@ class Scorer {
   std::optional<KvCache> base_;
 };
 
-/// Tokens of a text as the model begins texts, without the token it may end them with.
-std::vector<TokenId> encode_open(const Tokenizer& tokenizer, std::string_view text) {
-  std::vector<TokenId> tokens = tokenizer.encode(text, {.add_special = false});
-  const std::vector<TokenId> special = tokenizer.encode("");
-  if (!special.empty() && special.front() == tokenizer.bos())
-    tokens.insert(tokens.begin(), special.front());
-  return tokens;
-}
-
 }  // namespace
-
-EncodedEnding encode_ending(const Tokenizer& tokenizer, std::string_view context,
-                            std::string_view ending, std::size_t context_tokens) {
-  const std::size_t space = jinja::trailing_space(context);
-  const std::string whole = std::string(context) + std::string(ending);
-  EncodedEnding encoded{encode_open(tokenizer, context.substr(0, context.size() - space)), 0};
-  const std::vector<TokenId> together = encode_open(tokenizer, whole);
-  const std::size_t split = encoded.tokens.size();
-  if (split < together.size())
-    encoded.tokens.insert(encoded.tokens.end(),
-                          together.begin() + static_cast<std::ptrdiff_t>(split), together.end());
-  encoded.first_scored = split;
-  if (split == 0) {
-    const auto beginning = tokenizer.bos() ? tokenizer.bos() : tokenizer.eos();
-    encoded.tokens.insert(encoded.tokens.begin(), beginning.value_or(0));
-    encoded.first_scored = 1;
-  }
-  if (encoded.tokens.size() > context_tokens + 1) {
-    const std::size_t dropped = encoded.tokens.size() - context_tokens - 1;
-    encoded.tokens.erase(encoded.tokens.begin(),
-                         encoded.tokens.begin() + static_cast<std::ptrdiff_t>(dropped));
-    encoded.first_scored = encoded.first_scored > dropped ? encoded.first_scored - dropped : 1;
-    encoded.first_scored = std::max<std::size_t>(encoded.first_scored, 1);
-  }
-  return encoded;
-}
 
 Status score_endings(Session& session, std::span<const EndingRequest> requests,
                      const EndingOptions& options, const EndingCallback& done) {

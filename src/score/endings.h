@@ -3,16 +3,12 @@
 // What: the sum of log-probabilities of an ending's tokens after its context, as tasks with answers
 //   to choose from need it. Items share passes over the weights: what the endings of an item, and
 //   all items, have in common at their start is evaluated once and forked, the rest goes in batches
-//   of whole passes. The result is the one that each ending alone would give, to the bit
-//   (docs/numerics.md), only sooner.
-// Tokens: context and ending are encoded together and split at the length of the context encoded
-//   alone, white space at the end of the context counting as the ending's, and the token that the
-//   model begins texts with, if any, stands in front: the convention of lm-evaluation-harness. An
-//   empty context is that beginning token, or the end token of a model that has no other. Of more
-//   than context_tokens() + 1 tokens the first are dropped, as there.
+//   of whole passes. Items that begin alike are read together, wherever they stand. The result is
+//   the one that each ending alone would give, to the bit (docs/numerics.md), only sooner.
+// Tokens: score/encoded_ending.h.
 // Units: nats, tokens, bytes.
 // Memory: caches of `cache_bytes` in all, at least one item's; max_logits rows of logits (the
-//   session's). Grows with the requests only by their results.
+//   session's). Grows with the requests by their tokens and results.
 // Errors: invalid (no ending, an ending that has no tokens: number of the request), corrupt (logits
 //   that are not finite: model and request), what the executor returns, cancelled.
 // Threads: one call uses its session alone. The session's own sequence is left as it is.
@@ -23,11 +19,11 @@
 #include <functional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "run/session.h"
+#include "score/encoded_ending.h"
 
 namespace checkbit {
 
@@ -44,17 +40,6 @@ struct EndingScore {
   bool operator==(const EndingScore&) const = default;
 };
 
-/// Tokens of a context with one ending; those from `first_scored` on are the ending's.
-/// 1 <= first_scored <= tokens.size().
-struct EncodedEnding {
-  std::vector<TokenId> tokens;
-  std::size_t first_scored = 0;
-};
-
-/// `context_tokens`: what the model can hold; see above.
-EncodedEnding encode_ending(const Tokenizer& tokenizer, std::string_view context,
-                            std::string_view ending, std::size_t context_tokens);
-
 struct EndingOptions {
   std::uint64_t cache_bytes = std::uint64_t{128} << 20;
   std::string label = "scoring";  ///< of the progress
@@ -62,7 +47,7 @@ struct EndingOptions {
   bool one_by_one = false;
 };
 
-/// Called for each request in order, as soon as it is known.
+/// Called for each request in order, as soon as it and those before it are known.
 using EndingCallback =
     std::function<Status(std::size_t request, std::span<const EndingScore> endings)>;
 

@@ -140,6 +140,14 @@ TEST(Endings, DoNotDependOnPassesOrCaches) {
     Session other = open_tiny(options);
     EXPECT_EQ(*score_endings(other, asked), *expected) << options.batch_tokens;
     EXPECT_EQ(*score_endings(other, asked, {.cache_bytes = 1}), *expected);
+    std::size_t heard = 0;
+    const auto in_order = [&](std::size_t request, std::span<const EndingScore> scores) -> Status {
+      EXPECT_EQ(request, heard++);
+      EXPECT_THAT((*expected)[request], testing::ElementsAreArray(scores.begin(), scores.end()));
+      return {};
+    };
+    EXPECT_TRUE(score_endings(other, asked, {.cache_bytes = 1}, in_order).ok());
+    EXPECT_EQ(heard, asked.size());
   }
 }
 
