@@ -12,9 +12,11 @@ JOBS ?= $(shell nproc)
 # Tests and oracles find pulled models where the programs do.
 export CHECKBIT_NO_SETUP
 
-# `make measure-table`: a public text such as wikitext2_valid.txt, windows of it, and the sizes.
+# `make measure-table`: a public text such as wikitext2_valid.txt, how many windows of how many
+# tokens, and the sizes.
 TEXT ?=
 WINDOWS ?= 24
+CONTEXT ?= 512
 TABLE_TYPES ?= CB2,Q2_K,CB3,Q3_K_M,Q4_0,CB4,Q4_K_M,Q6_K
 
 MODELS := smollm2-135m gemma3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b
@@ -128,7 +130,7 @@ measure-table: models ## every model at eight sizes with intervals: TEXT=FILE, W
 	@test -n "$(TEXT)" || { echo "make measure-table TEXT=FILE: which text?" >&2; exit 1; }
 	@mkdir -p out && for model in $(MODELS); do \
 	  $(BUILD)/checkbit sweep $$model --types $(TABLE_TYPES) --texts "$(TEXT)" --first $(WINDOWS) --windows $(WINDOWS) \
-	    --store out/measure-table.sqlite >/dev/null || exit 1; done
+	    --context $(CONTEXT) --remember 2GiB --store out/measure-table.sqlite >/dev/null || exit 1; done
 	@$(BUILD)/checkbit sweep --store out/measure-table.sqlite --markdown
 
 reference: build ## write docs/reference.md from the commands' help
