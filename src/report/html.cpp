@@ -24,6 +24,8 @@ std::string tone_class(Tone tone) {
 
 /// Escaped, with leave to break a long snake_case name after its underscores.
 std::string breakable_name(const std::string& name) {
+  constexpr std::size_t kLong = 10;
+  if (name.size() <= kLong) return escape_html(name);
   std::string output;
   for (const char c : escape_html(name)) {
     output += c;

@@ -161,10 +161,10 @@ dd { margin: 0; font: .8125rem/1.45 var(--sans); overflow-wrap: anywhere; }
   .table { overflow: visible; break-inside: avoid; width: auto; min-width: 0; max-width: none;
     margin-left: 0; transform: none; }
   caption { max-width: none; }
-  .exchange, tr { break-inside: avoid; }
+  .exchange, tr, footer { break-inside: avoid; }
   table { font-size: 8.5pt; }
   td { white-space: normal; }
-  h2, h3, .made { break-after: avoid; }
+  h2, h3, .made { break-after: avoid; break-inside: avoid; }
   svg, .swatch { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 )css";

@@ -26,6 +26,14 @@ struct LinearScale {
   }
 };
 
+/// Round numbers that print differently, also when all points are next to one another.
+std::vector<double> ticks_across(const LinearScale& points) {
+  constexpr double kLeastShare = 0.05;  // of the amounts, to either side
+  const double middle = (points.low + points.high) / 2;
+  const double reach = std::max((points.high - points.low) / 2, kLeastShare * std::abs(middle));
+  return svg::round_ticks(middle - reach, middle + reach, kTicks);
+}
+
 double lowest_positive(const std::vector<Point>& points) {
   double lowest = 0;
   for (const Point& point : points) {
@@ -77,7 +85,7 @@ std::string svg_points(const std::vector<Point>& points, const std::string& x_un
         {highest, svg::finite_or_zero(point.y), svg::finite_or_zero(point.high.value_or(0))});
     label += "; " + point.label + ": " + point.x_text + ", " + point.y_text;
   }
-  const std::vector<double> ticks = svg::round_ticks(across.low, across.high, kTicks);
+  const std::vector<double> ticks = ticks_across(across);
   across = {ticks.front(), ticks.back()};
   const svg::LogScale up = svg::log_scale(lowest_positive(points), highest);
 

@@ -74,8 +74,9 @@ std::string front_in_words(const StoredModel& model) {
     names += (count > 0 ? ", " : "") + model.candidates[i].candidate.name;
     ++count;
   }
-  return fmt::format("Of {} types of {}, {} lose less than all that are as small: {}.",
-                     places.size(), model.model.name, count, names);
+  return fmt::format("Of {} {} of {}, {} {} less than all that are as small: {}.", places.size(),
+                     places.size() == 1 ? "type" : "types", model.model.name, count,
+                     count == 1 ? "loses" : "lose", names);
 }
 
 Section section_of(const StoredModel& model) {
