@@ -163,6 +163,8 @@ dd { margin: 0; font: .8125rem/1.45 var(--sans); overflow-wrap: anywhere; }
   caption { max-width: none; }
   .exchange, tr, footer { break-inside: avoid; }
   table { font-size: 8.5pt; }
+  table:has(thead th:nth-child(8)) { font-size: 7pt; }
+  table:has(thead th:nth-child(8)) :is(th, td) { padding-left: .5rem; }
   td { white-space: normal; }
   h2, h3, .made { break-after: avoid; break-inside: avoid; }
   svg, .swatch { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
