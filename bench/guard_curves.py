@@ -65,14 +65,19 @@ def measure(model, kind, arguments):
         run([program(), "quantize", model, "--type", kind, "--pure", "-o", path])
     found = {}
     for fields, (lowest, highest) in FIELDS.items():
+        fields = tuple(field for field in fields if not arguments.fields or field in arguments.fields)
+        if not fields:
+            continue
         words = [program(), "guard", "campaign", path, "--json", "--store", os.path.join(FOLDER, "campaign.sqlite")]
         words += ["--fields", ",".join(those_of(path, fields)), "--tokens", str(arguments.tokens)]
         words += ["--trials", str(arguments.trials), "--lowest", lowest, "--highest", highest]
+        words += ["--per-decade", str(arguments.per_decade), "--guard", arguments.guard]
         if arguments.budget:
             words += ["--budget", arguments.budget]
         more = json.loads(run(words, stdout=subprocess.PIPE).stdout)
         found = {**more, "cells": found.get("cells", []) + more["cells"]}
-    with open(os.path.join(FOLDER, f"{model}-{kind}.json"), "w", encoding="utf-8") as file:
+    ending = "" if arguments.guard == "off" else f"-{arguments.guard}"
+    with open(os.path.join(FOLDER, f"{model}-{kind}{ending}.json"), "w", encoding="utf-8") as file:
         json.dump(found, file, indent=1)
 
 
@@ -86,7 +91,7 @@ def load():
         if match is None or not content.get("cells"):
             continue
         ending = "" if not content.get("scorer") else " " + content["scorer"].split(",")[0]
-        guard = "" if content["guard"] == "off" else " " + content["guard"]
+        guard = "" if content["guard"] == "off" else ", guard " + content["guard"]
         found[(match[1], match[2] + ending + guard)] = content
     order = list(MODELS)
     return dict(sorted(found.items(), key=lambda item: (order.index(item[0][0]), len(item[0][1]), item[0][1])))
@@ -115,7 +120,7 @@ def pictures(found):
     """(title, path) of each picture: of each model all types, and of each type all fields."""
     for model in dict.fromkeys(model for model, _ in found):
         kinds = {kind: content for (name, kind), content in found.items() if name == model}
-        whole = {kind: curve(content, "all") for kind, content in kinds.items() if " " not in kind}
+        whole = {kind: curve(content, "all") for kind, content in kinds.items() if not content.get("scorer")}
         whole = {kind: points for kind, points in whole.items() if len(points) > 1}
         if whole:
             title = f"{model}: random flips of packed weights, by type"
@@ -132,7 +137,7 @@ def pictures(found):
                     f"faults-{model}-{kind.lower()}.svg",
                     curves.picture(title, "bit error rate of the field", "nats a token, mean", parts),
                 )
-        scored = {kind.split(" ")[0]: curve(content, "all", "score") for kind, content in kinds.items() if " " in kind}
+        scored = {kind: curve(content, "all", "score") for kind, content in kinds.items() if content.get("scorer")}
         scored = {kind: points for kind, points in scored.items() if len(points) > 1}
         if scored:
             title = f"{model}: ARC accuracy under random flips"
@@ -152,10 +157,19 @@ def half_broken(content, field):
     return f"below {cells[0]['rate']:.1e}" if shares[0] > 0.5 else f"above {cells[-1]['rate']:.1e}"
 
 
+def ended(content, field):
+    """How the trials ended, of those in which something was hit and changed."""
+    cells = [cell for cell in content["cells"] if cell["field"] == field]
+    return tuple(sum(cell[end] for cell in cells) for end in ("corrected", "detected", "silent"))
+
+
 def table(found):
     """What each field of each type bears."""
-    yield "| model | type | field | trials a rate | half of the trials broken between | at 1e-7: nats a token | broken there |"
-    yield "|---|---|---|---:|---:|---:|---:|"
+    yield (
+        "| model | type | field | trials a rate | half of the trials broken between | at 1e-7: nats a token "
+        "| broken there | corrected, detected, silent |"
+    )
+    yield "|---|---|---|---:|---:|---:|---:|---:|"
     for (model, kind), content in found.items():
         for field in dict.fromkeys(cell["field"] for cell in content["cells"]):
             cells = {cell["rate"]: cell for cell in content["cells"] if cell["field"] == field and cell["trials"] >= 4}
@@ -166,7 +180,8 @@ def table(found):
             damage = f"{here['divergence']:.2g}" if here else ""
             broken = f"{here['broken'] / here['trials']:.0%}" if here else ""
             words = half_broken(content, field)
-            yield f"| {model} | {kind} | {field} | {trials} | {words} | {damage} | {broken} |"
+            ends = ", ".join(str(count) for count in ended(content, field))
+            yield f"| {model} | {kind} | {field} | {trials} | {words} | {damage} | {broken} | {ends} |"
 
 
 def draw():
@@ -186,6 +201,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--draw", action="store_true", help="only draw what is there")
     parser.add_argument("--models", nargs="*", default=list(MODELS))
+    parser.add_argument("--kinds", nargs="*", help="only these types")
+    parser.add_argument("--fields", nargs="*", help="only these fields")
+    parser.add_argument("--guard", default="off", help="the level that the models run with")
+    parser.add_argument("--per-decade", type=int, default=2)
     parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--budget", default="", help="for each file, such as 20m")
@@ -193,7 +212,7 @@ def main():
     os.makedirs(FOLDER, exist_ok=True)
     if not arguments.draw:
         for model in arguments.models:
-            for kind in MODELS[model]:
+            for kind in arguments.kinds or MODELS[model]:
                 measure(model, kind, arguments)
     draw()
 

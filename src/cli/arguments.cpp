@@ -146,6 +146,20 @@ Status validate(const Command& command, const Flag& flag, const std::vector<std:
   return {};
 }
 
+/// "--guard" becomes "--guard=check" where no level follows, so that it never takes a model's name
+/// for one.
+std::vector<std::string> with_bare_values(const Command& command,
+                                          std::span<const std::string> words) {
+  std::vector<std::string> all(words.begin(), words.end());
+  for (std::size_t i = 0; i < all.size() && all[i] != "--"; ++i) {
+    const Flag* flag = find_flag(command, all[i]);
+    if (flag == nullptr || flag->bare_value.empty()) continue;
+    const bool follows = i + 1 < all.size() && std::ranges::count(flag->choices, all[i + 1]) > 0;
+    if (!follows) all[i] += fmt::format("={}", flag->bare_value);
+  }
+  return all;
+}
+
 }  // namespace
 
 Result<Arguments> parse_arguments(const Command& command, std::span<const std::string> words) {
@@ -154,7 +168,8 @@ Result<Arguments> parse_arguments(const Command& command, std::span<const std::s
   app.allow_extras();
   app.allow_windows_style_options(false);
   const std::vector<Binding> bindings = bind(app, command);
-  std::vector<std::string> reversed(words.rbegin(), words.rend());
+  std::vector<std::string> reversed = with_bare_values(command, words);
+  std::ranges::reverse(reversed);
   try {
     app.parse(reversed);
   } catch (const CLI::ArgumentMismatch& mismatch) {

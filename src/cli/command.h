@@ -41,6 +41,8 @@ struct Flag {
   std::vector<std::string_view> choices;
   bool repeatable = false;
   bool optional = false;  ///< positional arguments only; flags always are
+  /// A choice that the flag stands for where none of its choices follows; "": one has to.
+  std::string_view bare_value = "";
 };
 
 struct Example {

@@ -12,13 +12,14 @@
 
 #include "base/atomic_file.h"
 #include "base/output_path.h"
-#include "base/progress.h"
 #include "cli/command.h"
 #include "cli/engine_flags.h"
 #include "cli/flag_values.h"
 #include "cli/read_input.h"
+#include "cli/trial_progress.h"
 #include "file/pull.h"
 #include "guard/campaign_report.h"
+#include "guard/live_guard.h"
 #include "measure/tasks/run_task.h"
 #include "quantize/write_model.h"
 #include "report/render.h"
@@ -29,21 +30,6 @@ namespace checkbit {
 namespace {
 
 constexpr std::size_t kMostRates = 64;
-
-/// Of many models at work only the campaign's own progress is shown.
-class CampaignProgress : public ProgressSink {
- public:
-  CampaignProgress() : below_(set_progress_sink(this)) {}
-  CampaignProgress(const CampaignProgress&) = delete;
-  CampaignProgress& operator=(const CampaignProgress&) = delete;
-  ~CampaignProgress() override { set_progress_sink(below_); }
-  void update(const ProgressState& state) override {
-    if (below_ != nullptr && state.unit == "trials") below_->update(state);
-  }
-
- private:
-  ProgressSink* below_;
-};
 
 /// What makes the accuracy of a damaged model.
 struct TaskScorer {
@@ -163,6 +149,7 @@ SessionOptions worker_options(const Arguments& arguments, const Console& console
   SessionOptions options = session_options(arguments, console);
   options.threads = 1;
   options.pinning = Pinning::off;
+  options.scrub_share = 0;  // trials scrub at a fixed moment, so that they come out the same again
   const std::int64_t tokens = arguments.integer("--tokens");
   if (!arguments.has("--task")) {
     options.context_tokens = tokens;
@@ -217,6 +204,8 @@ Result<std::unique_ptr<DamagedSession>> make_worker(
   std::optional<Session> session = std::exchange(open, std::nullopt);
   if (!session) {
     CB_TRY(session, Session::open(path, options));
+    if (options.guard != GuardLevel::off)
+      CB_TRY_STATUS(attach_guard(*session, {.scrub = {.share = 0}, .program = false}));
   }
   const SessionScorer score = scorer.task == nullptr ? SessionScorer() : std::cref(scorer);
   return DamagedSession::create(std::move(*session), text, score,
@@ -240,7 +229,7 @@ Status run(const Arguments& arguments, Console& console) {
   story.text_tokens = text.size();
   CB_TRY(story.setting, setting_of(first, text, scorer));
   const std::string path = first.file().path();
-  const CampaignProgress progress;
+  const TrialProgress progress;
   Campaign campaign(store, story.setting, campaign_options(arguments));
   std::optional<Session> unused = std::move(first);
   const WorkerFactory factory = [&](const DamagedSession* before) {

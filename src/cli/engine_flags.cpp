@@ -39,7 +39,8 @@ Flag guard_flag() {
             .help =
                 "find flipped bits: verify seal and weights, check every product exactly, full: "
                 "compute products twice as well",
-            .default_value = to_string(GuardLevel::off)};
+            .default_value = to_string(GuardLevel::off),
+            .bare_value = to_string(GuardLevel::check)};
   for (const GuardLevelName& entry : kGuardLevels) flag.choices.push_back(entry.name);
   return flag;
 }

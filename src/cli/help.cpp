@@ -11,7 +11,9 @@ namespace checkbit {
 namespace {
 
 std::string flag_words(const Flag& flag) {
-  const std::string value = flag.value_name.empty() ? "" : fmt::format(" {}", flag.value_name);
+  const std::string value = flag.value_name.empty()   ? ""
+                            : flag.bare_value.empty() ? fmt::format(" {}", flag.value_name)
+                                                      : fmt::format("[={}]", flag.value_name);
   if (flag.name[0] != '-') return std::string(flag.name);
   if (flag.short_name != 0) return fmt::format("-{}, {}{}", flag.short_name, flag.name, value);
   return fmt::format("{}{}", flag.name, value);
@@ -20,6 +22,7 @@ std::string flag_words(const Flag& flag) {
 std::string flag_text(const Flag& flag) {
   std::string text(flag.help);
   if (!flag.choices.empty()) text += fmt::format(" ({})", fmt::join(flag.choices, ", "));
+  if (!flag.bare_value.empty()) text += fmt::format("; alone: {}", flag.bare_value);
   if (!flag.default_value.empty()) text += fmt::format(" [{}]", flag.default_value);
   return text;
 }

@@ -195,7 +195,20 @@ TEST(Cli, MissingAndSurplusArguments) {
   expect_usage_error(run_in_process({"inspect"}), "MODEL is missing");
   expect_usage_error(run_in_process({"inspect", "a", "b"}), "unexpected argument 'b'");
   expect_usage_error(run_in_process({"inspect", "a", "--context"}), "--context needs a value");
+  expect_usage_error(run_in_process({"run", "a", "--guard=some"}), "'some' is not one of off");
   expect_usage_error(run_in_process({"inspect", "a", "--json=3"}), "--json");
+}
+
+TEST(Cli, GuardAloneIsCheckAndTakesNoOtherWord) {
+  const auto guarded = [](std::vector<std::string> words) {
+    words.insert(words.end(), {"--raw", "-p", "a", "-n", "1", "--json"});
+    const CliResult result = run_in_process(words);
+    EXPECT_EQ(result.status, kExitDone) << result.err;
+    return result.out.find("\"guard_checks\"") != std::string::npos;
+  };
+  EXPECT_TRUE(guarded({"run", "--guard", kTiny}));
+  EXPECT_TRUE(guarded({"run", kTiny, "--guard"}));
+  EXPECT_FALSE(guarded({"run", kTiny, "--guard", "off"}));
 }
 
 TEST(Cli, ValuesAreChecked) {

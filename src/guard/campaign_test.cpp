@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "guard/campaign_report.h"
 #include "guard/code_faults.h"
+#include "guard/live_guard.h"
 
 namespace checkbit {
 namespace {
@@ -32,11 +33,20 @@ class CampaignTest : public ::testing::Test {
   ~CampaignTest() override { std::filesystem::remove_all(folder_); }
 
   static Result<std::unique_ptr<DamagedSession>> make(const DamagedSession* first) {
+    return make_guarded(first, GuardLevel::off);
+  }
+  static Result<std::unique_ptr<DamagedSession>> make_guarded(const DamagedSession* first,
+                                                              GuardLevel level) {
     SessionOptions options;
     options.threads = 1;
     options.context_tokens = 32;
+    options.guard = level;
     auto session = Session::open(kTiny, options);
     if (!session) return session.error();
+    if (level != GuardLevel::off) {
+      const Status attached = attach_guard(*session, {.scrub = {.share = 0}, .program = false});
+      if (!attached) return attached.error();
+    }
     std::vector<TokenId> text;
     for (int i = 0; i < 24; ++i) text.push_back(5 + i * 7 % 40);
     return DamagedSession::create(*std::move(session), std::move(text), {},
@@ -108,6 +118,35 @@ TEST_F(CampaignTest, WithoutAGuardNothingIsNoticed) {
   }
   EXPECT_EQ(counts[Outcome::corrected] + counts[Outcome::detected], 0u);
   EXPECT_GT(counts[Outcome::silent], 10u);
+}
+
+/// Weights are mended before their products go on; what norms lost is found when all is scrubbed.
+TEST_F(CampaignTest, WithAGuardWeightsAreMendedWhileTheTextIsRead) {
+  const auto made = make_guarded(nullptr, GuardLevel::check);
+  ASSERT_TRUE(made.ok()) << made.error().message;
+  const auto run = [&](const char* text) {
+    OutcomeCounts counts;
+    for (std::uint64_t i = 0; i < 40; ++i) {
+      const auto trial = (*made)->trial(spec_of(text), i);
+      if (!trial) {
+        ADD_FAILURE() << text << ": " << trial.error().message;
+        break;
+      }
+      EXPECT_FALSE(trial->skipped_checks);
+      counts.add(trial->outcome);
+    }
+    return counts;
+  };
+  for (const char* text :
+       {"seed=3 tensor=*ffn*weight field=quant", "seed=4 tensor=blk.0.attn_q.* rate=0.001"}) {
+    const OutcomeCounts weights = run(text);
+    EXPECT_EQ(weights[Outcome::corrected], 40u) << text;
+  }
+  const OutcomeCounts norms = run("seed=5 field=value.exponent tensor=*norm*");
+  EXPECT_EQ(norms[Outcome::silent] + norms[Outcome::benign], 0u);
+  EXPECT_GT(norms[Outcome::detected], 20u);
+  const OutcomeCounts cache = run("seed=6 in=kv token=9");
+  EXPECT_EQ(cache[Outcome::silent], 0u);
 }
 
 TEST_F(CampaignTest, SaysWhatCannotBeHit) {

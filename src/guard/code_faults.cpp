@@ -7,14 +7,15 @@
 namespace checkbit {
 namespace {
 
-/// What of the memory of a check is a check: 80 bits, then padding that nobody reads.
+/// A check in memory: 80 bits, then padding that nobody reads and that no fault is drawn from.
 const FieldMap& check_map() {
   static const FieldMap map = [] {
     constexpr std::uint32_t kCheckBits = 80;
     FieldMapBuilder builder;
-    builder.add(Field::quant, FieldPart::whole, kCheckBits);
-    builder.add(Field::sum, FieldPart::whole, 8 * sizeof(BlockCheck) - kCheckBits);
-    return builder.take();
+    builder.add(Field::sum, FieldPart::whole, kCheckBits);
+    FieldMap used = builder.take();
+    used.bits = 8 * sizeof(BlockCheck);
+    return used;
   }();
   return map;
 }
@@ -26,6 +27,12 @@ std::span<std::uint8_t> bytes_of(std::span<BlockCheck> checks) {
 }
 
 }  // namespace
+
+std::vector<FaultRegion> code_regions(SpanCode& code) {
+  return {{"checks", -1, bytes_of(code.checks()), &check_map()},
+          {"parity", -1, code.parity(), &byte_map()},
+          {"parity checks", -1, bytes_of(code.parity_checks()), &check_map()}};
+}
 
 Result<CodeFaults> CodeFaults::create(std::span<const std::uint8_t> bytes, CodeShape shape) {
   CB_TRY(AlignedBuffer span, AlignedBuffer::allocate(bytes.size(), "bytes to damage"));
@@ -43,14 +50,9 @@ Result<CodeFaults> CodeFaults::create(std::span<const std::uint8_t> bytes, CodeS
 
 /// Every bit that the code covers, its own included.
 Status CodeFaults::select() {
-  const std::vector<FaultRegion> regions = {
-      {"span", -1, {span_.data(), original_.size()}, &byte_map()},
-      {"checks", -1, bytes_of(code_.checks()), &check_map()},
-      {"parity", -1, code_.parity(), &byte_map()},
-      {"parity checks", -1, bytes_of(code_.parity_checks()), &check_map()}};
-  FaultSpec covered;
-  covered.field.field = Field::quant;
-  CB_TRY(space_, FaultSpace::select(regions, covered));
+  std::vector<FaultRegion> regions = code_regions(code_);
+  regions.push_back({"span", -1, {span_.data(), original_.size()}, &byte_map()});
+  CB_TRY(space_, FaultSpace::select(regions, FaultSpec{}));
   return {};
 }
 

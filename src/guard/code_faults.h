@@ -22,6 +22,10 @@
 
 namespace checkbit {
 
+/// What lies in memory beside a span that is guarded by `code`: "checks", "parity" and "parity
+/// checks", every bit of them that is used. The code outlives them.
+std::vector<FaultRegion> code_regions(SpanCode& code);
+
 class CodeFaults {
  public:
   /// Copies the bytes: those of the caller stay as they are.

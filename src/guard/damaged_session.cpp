@@ -125,9 +125,17 @@ Status DamagedSession::record_computation(const FaultSpec& spec) {
   return {};
 }
 
+/// Everything that the guard has taken for wrong so far.
+std::uint64_t DamagedSession::noticed() {
+  const MemoryCounters& memory = session_.executor().memory_counters();
+  std::uint64_t sum = counts().alarms + memory.kv_damaged + memory.steps_disagreed;
+  if (session_.guard() != nullptr) sum += session_.guard()->counters().damaged_blocks;
+  return sum;
+}
+
 /// The guard gave up on a product: nothing wrong reached the user, who was told.
 bool DamagedSession::is_refusal(const Error& error) const {
-  return session_.options().guard >= GuardLevel::check && error.kind == ErrorKind::corrupt;
+  return session_.options().guard != GuardLevel::off && error.kind == ErrorKind::corrupt;
 }
 
 Status DamagedSession::inject(const FaultSpec& spec, std::uint64_t number, InjectedFaults& faults,
@@ -156,7 +164,8 @@ Status DamagedSession::read_damaged(const FaultSpec& spec, std::uint64_t number,
     totals.add(i, logits);
     return {};
   };
-  const GuardCounters before = counts();
+  const std::uint64_t checks_before = counts().checks;
+  const std::uint64_t noticed_before = noticed();
   InjectedFaults faults;  // undone when this ends
   session_.cache().truncate(0);
   CB_TRY_STATUS(read(0, at, row));
@@ -174,15 +183,15 @@ Status DamagedSession::read_damaged(const FaultSpec& spec, std::uint64_t number,
     const Attached attached(session_.executor(), computes(spec) ? &computation_ : nullptr);
     const Status status = read(at, end, row);
     if (!status && is_refusal(status.error())) {
-      result.alarms = std::max<std::uint64_t>(counts().alarms - before.alarms, 1);
+      result.alarms = std::max<std::uint64_t>(noticed() - noticed_before, 1);
       result.outcome = Outcome::detected;
       return {};
     }
     CB_TRY_STATUS(status);
   }
-  const GuardCounters after = counts();
-  result.alarms = after.alarms - before.alarms;
-  result.checks = after.checks - before.checks;
+  if (session_.guard() != nullptr) session_.guard()->scrub();
+  result.alarms = noticed() - noticed_before;
+  result.checks = counts().checks - checks_before;
   result.skipped_checks = result.checks < clean_->checks;
   if (scorer_ && spec.place == FaultPlace::memory) {
     session_.cache().truncate(0);

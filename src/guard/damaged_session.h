@@ -8,6 +8,11 @@
 //   computation anywhere in the text.
 // Divergence: Kullback-Leibler, unharmed to damaged, mean over tokens, in nats; of a token at most
 //   kWorstDivergence, which also stands for logits that are not finite.
+// Guard: with a level above off the session has a guard attached (live_guard.h) that does not walk
+// by
+//   itself. Faults happen just before they are read, the worst moment: products that do not add up
+//   have their weights mended; the walk over all memory comes when the text has been read, and what
+//   it finds was noticed, too late for this text. Faults of memory end mended, as all do.
 // Scorer: what else is to be measured of the damaged model (the accuracy of a task); called while
 //   faults of memory are in place, with the session's sequence empty.
 // Errors: of the session; not_found when the spec selects nothing; cancelled.
@@ -74,6 +79,7 @@ class DamagedSession {
   Status record_computation(const FaultSpec& spec);
   bool is_refusal(const Error& error) const;
   GuardCounters counts() { return session_.executor().guard_counters(); }
+  std::uint64_t noticed();
 
   Session session_;
   SessionScorer scorer_;
