@@ -9,7 +9,8 @@
 //              - min_scale[i / scale_elements] * sub_min[i / sub_elements]
 //   with integers q (0 .. 2^bits - 1), sub_scale and sub_min, so that integer sums over a scale
 //   group are exact on every machine (docs/numerics.md). Formats without sub-scales use 1.
-//   With a `table`, q is an index and table[q] stands in its place.
+//   With a `table`, q is an index and table[q] stands in its place. With a `window` of n codes, q is
+//   made of the stored codes of n weights (formats/trellis.h).
 // Threads: records are constant; all functions are pure.
 #pragma once
 
@@ -34,7 +35,8 @@ struct IntegerBlock {
 struct IntegerForm {
   int bits = 0;             ///< q < 2^bits, 1..8
   int q_offset = 0;         ///< subtracted from q (or from table[q])
-  const std::uint8_t* table = nullptr;  ///< 16 values for bits = 4, else null: the value is q itself
+  const std::uint8_t* table = nullptr;  ///< 2^bits values for bits = 4 and 6, or null: the value is q
+  int window = 1;         ///< codes that make a q; bits / window of its bits are stored for a weight
   int scale_elements = 0;   ///< weights under one float scale; divides block_elements, multiple of 16
   int sub_elements = 0;     ///< weights under one integer sub-scale (16 or 32, or = scale_elements)
   bool has_sub_scale = false;  ///< false: all sub_scale are 1

@@ -214,7 +214,8 @@ TEST_P(IntegerFormat, IsConsistent) {
   EXPECT_LE(format().block_elements / form.scale_elements, 16);
   EXPECT_LE(format().block_elements / form.sub_elements, 16);
   EXPECT_EQ(form.activation_elements, format().block_elements <= 64 ? 32 : format().block_elements);
-  EXPECT_TRUE(form.table == nullptr || form.bits == 4);
+  EXPECT_TRUE(form.table == nullptr || form.bits == (form.window > 1 ? 6 : 4));
+  EXPECT_EQ(form.bits % form.window, 0);
   EXPECT_TRUE(form.has_min || !form.has_sub_min);
 }
 
@@ -415,6 +416,12 @@ TEST_P(EncodableFormat, ErrorDoesNotDependOnTheScale) {
 TEST_P(EncodableFormat, ConstantRowsKeepTheirValue) {
   for (const float constant : {1.0f, -1.0f, 0.3f, -0.007f}) {
     const Floats decoded = round_trip(format(), Floats(1024, constant));
+    // Few windows of a trellis follow themselves: values waver around a constant.
+    if (format().integer.window > 1) {
+      const Floats constants(decoded.size(), constant);
+      ASSERT_LT(squared_error(constants, decoded), 0.12 * sum_of_squares(constants));
+      continue;
+    }
     // Any format has a scale that puts a level within 5 % of one constant (MXFP4: powers of two).
     const float share = format().name == "MXFP4" ? 0.26f : 0.05f;
     for (const float value : decoded) {

@@ -59,16 +59,18 @@ const Kernels& kernels_for(Isa isa) {
 }
 
 Result<ProductChoice> find_product(const IntegerForm& form) {
-  const int bits = panel_layout(form).bits;
+  const int bits = form.window > 1 ? form.bits : panel_layout(form).bits;
   const bool table = form.table != nullptr;
   for (const bool widened : {false, true}) {
     for (const ProductLine& line : kProductLines) {
-      const bool fits = widened ? line.form.bits == 8 && !line.table && !line.form.half_scales
-                                : line.form.bits == bits && line.table == table &&
-                                      line.form.half_scales == form.half_scales;
+      const bool fits = widened
+                            ? line.form.bits == 8 && !line.table && !line.form.half_scales
+                            : line.form.bits == bits && line.form.window == form.window &&
+                                  line.table == table && line.form.half_scales == form.half_scales;
       if (!fits || !same_structure(line.form, form)) continue;
       IntegerForm packed = form;
       packed.bits = line.form.bits;
+      packed.window = line.form.window;
       packed.half_scales = line.form.half_scales;
       return ProductChoice{line.kind, packed, widened, line.name};
     }

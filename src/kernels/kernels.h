@@ -37,7 +37,7 @@ struct ProductArguments {
   std::size_t panel_bytes = 0;
   std::int64_t n_panels = 0;
   std::int64_t columns = 0;             ///< a multiple of the record's columns
-  const std::uint8_t* table = nullptr;  ///< 16 bytes, or null
+  const std::uint8_t* table = nullptr;  ///< 16 bytes, 64 with windows, or null
   int q_offset = 0;                     ///< the form's; x.starts holds it too
   QuantizedActivations x;               ///< of activation_form(the matrix's form)
   std::int64_t n_tokens = 0;

@@ -84,7 +84,7 @@ struct Operands {
     arguments.y = y.data();
     arguments.y_stride = rows;
   }
-  std::uint8_t table[16] = {};
+  std::uint8_t table[64] = {};
   PanelLayout layout;
   std::size_t panel_bytes;
   std::int64_t n_panels;

@@ -14,7 +14,8 @@
 //       1-bit plane  1 vector;  slice s at bit s
 //       8-bit        8 vectors, slice by slice
 //     q of b bits uses the planes 1: {2}, 2: {2}, 3: {2,1}, 4: {4}, 5: {4,1}, 6: {4,2}, 7 and 8:
-//     {8}, the first plane holding the low bits.
+//     {8}, the first plane holding the low bits. Where q is a window over several weights' codes
+//     (formats/trellis.h), the codes stand here, which are the highest bits of each q.
 // Units: bytes; offsets are from the start of a record.
 #pragma once
 
@@ -70,7 +71,8 @@ constexpr bool stores_min_scales(const IntegerForm& form) {
 
 constexpr PanelLayout panel_layout(const IntegerForm& form) {
   PanelLayout layout;
-  layout.bits = form.bits == 1 ? 2 : form.bits == 7 ? 8 : form.bits;
+  const int stored = form.bits / form.window;
+  layout.bits = stored == 1 ? 2 : stored == 7 ? 8 : stored;
   layout.record_columns = form.scale_elements < kUnitColumns ? kUnitColumns : form.scale_elements;
   layout.n_scales = layout.record_columns / form.scale_elements;
   layout.n_subs = layout.record_columns / form.sub_elements;

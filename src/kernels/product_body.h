@@ -34,13 +34,32 @@ CB_INLINE U8x64 unpack_slice(const std::uint8_t* unit) {
   }
 }
 
+/// Slice kSlice as windows: the codes of its weights above those of the weights before them, which
+/// stand in the slice before or, for the first one, at the end of the column to the left.
+template <int kBits, int kWindow, int kSlice>
+CB_INLINE U8x64 window_slice(const std::uint8_t* unit) {
+  constexpr int kTop = kBits * (kWindow - 1);
+  const U8x64 last = unpack_slice<kBits, (kSlice + 7) % 8>(unit);
+  U8x64 older = kSlice == 0 ? u8_rotate(last) : last;
+  if constexpr (kWindow == 3) {
+    const U8x64 oldest = unpack_slice<kBits, (kSlice + 6) % 8>(unit);
+    older = u8_merge<-kBits, ((1 << kBits) - 1) << kBits>(kSlice < 2 ? u8_rotate(oldest) : oldest,
+                                                          older);
+  }
+  return u8_merge<-kTop, ((1 << kBits) - 1) << kTop>(older, unpack_slice<kBits, kSlice>(unit));
+}
+
 /// Slice kSlice as values: from bit planes and the table, or from bytes unpacked before.
 template <class P, bool kBytes, int kSlice>
 CB_INLINE U8x64 slice_values(const std::uint8_t* unit, const std::uint8_t* table) {
   if constexpr (kBytes) return u8_load(unit + 64 * kSlice);
-  const U8x64 q = unpack_slice<P::kLayout.bits, kSlice>(unit);
-  if constexpr (P::kTable) return u8_table(table, q);
-  return q;
+  if constexpr (P::kForm.window > 1) {
+    return u8_table64(table, window_slice<P::kLayout.bits, P::kForm.window, kSlice>(unit));
+  } else {
+    const U8x64 q = unpack_slice<P::kLayout.bits, kSlice>(unit);
+    if constexpr (P::kTable) return u8_table(table, q);
+    return q;
+  }
 }
 
 /// Adds columns [16 kHalf, + 16) of a unit; x points to the unit's first column.

@@ -124,7 +124,7 @@ TEST_P(Product, EveryInstructionSetHasItsOwnCode) {
 TEST_P(Product, IsFoundByItsForm) {
   const ProductLine& line = kProductLines[GetParam()];
   IntegerForm form = line.form;
-  static constexpr std::array<std::uint8_t, 16> kTable{};
+  static constexpr std::array<std::uint8_t, 64> kTable{};
   if (line.table) form.table = kTable.data();
   const auto choice = find_product(form);
   ASSERT_TRUE(choice.ok()) << choice.error().message;

@@ -28,7 +28,7 @@ inline constexpr std::array kFills = {Fill::random, Fill::largest_weights,
 struct Problem {
   int columns = 0;
   int q_offset = 0;
-  std::array<std::uint8_t, 16> table{};
+  std::array<std::uint8_t, 64> table{};
   std::vector<std::uint8_t> q;                    ///< [rows][columns]
   std::vector<float> scales, min_scales;          ///< [rows][columns / scale_elements]
   std::vector<std::int8_t> sub_scales, sub_mins;  ///< [rows][columns / sub_elements]
@@ -79,6 +79,22 @@ inline void fill_activations(Problem& p, const IntegerForm& form, Fill fill, Ran
   for (float& s : p.x_scales) s = fill == Fill::outlier ? 1e6f : random.uniform_float() * 0.1f;
 }
 
+/// Random codes to the windows they make, from the words of formats/trellis.h.
+inline void join_windows(Problem& p, const IntegerForm& form) {
+  const int code_bits = form.bits / form.window;
+  for (std::size_t unit = 0; unit < p.q.size(); unit += 32) {
+    const auto weight = [](int t) { return static_cast<std::size_t>(4 * (t % 8) + t / 8); };
+    unsigned codes[32];
+    for (int t = 0; t < 32; ++t) codes[t] = p.q[unit + weight(t)] & ((1u << code_bits) - 1);
+    for (int t = 0; t < 32; ++t) {
+      unsigned q = 0;
+      for (int age = 0; age < form.window; ++age)
+        q |= codes[(t + 32 - age) % 32] << (form.bits - (age + 1) * code_bits);
+      p.q[unit + weight(t)] = static_cast<std::uint8_t>(q);
+    }
+  }
+}
+
 inline Problem make_problem(const ProductLine& line, Fill fill) {
   const IntegerForm& form = line.form;
   Random random(static_cast<std::uint64_t>(line.kind), static_cast<std::uint64_t>(fill));
@@ -88,13 +104,14 @@ inline Problem make_problem(const ProductLine& line, Fill fill) {
   p.columns = std::max(3 * record, 9 * kUnitColumns);
   p.q_offset = static_cast<int>(random.below(line.table || form.bits == 8 ? 129 : 1u << form.bits));
   for (auto& entry : p.table) entry = static_cast<std::uint8_t>(random.below(256));
-  p.table[15] = 255;
+  p.table[15] = p.table[63] = 255;
   const auto weights = static_cast<std::size_t>(kRows * p.columns);
   p.q.resize(weights);
   const std::uint64_t levels = 1u << form.bits;
   for (auto& q : p.q)
     q = static_cast<std::uint8_t>(fill == Fill::largest_weights ? levels - 1
                                                                 : random.below(levels));
+  if (form.window > 1) join_windows(p, form);
   p.scales = random_scales(random, weights / static_cast<std::size_t>(form.scale_elements),
                            form.half_scales);
   p.min_scales = random_scales(random, p.scales.size(), form.half_scales);
@@ -163,7 +180,8 @@ inline std::vector<std::uint8_t> pack(const Problem& p, const IntegerForm& form,
       const auto weight = static_cast<std::size_t>(row * p.columns + c);
       pack_quant(
           record + layout.quant_offset + static_cast<std::size_t>(inside / 32) * layout.unit_bytes,
-          form.bits, lane, inside % 32, p.q[weight]);
+          form.bits / form.window, lane, inside % 32,
+          p.q[weight] >> (form.bits - form.bits / form.window));
       const int scale_at = 16 * (inside / form.scale_elements) + lane;
       const std::size_t scale = weight / static_cast<std::size_t>(form.scale_elements);
       put_scale(record, scale_at, form.half_scales, p.scales[scale]);

@@ -180,6 +180,26 @@ CB_INLINE U8x64 u8_table(const std::uint8_t* table, U8x64 index) {
       _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
   return {_mm256_shuffle_epi8(wide, index.a), _mm256_shuffle_epi8(wide, index.b)};
 }
+CB_INLINE __m256i detail_table64(const std::uint8_t* table, __m256i index) {
+  const auto quarter = [&](int i) {
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(
+                                   reinterpret_cast<const __m128i*>(table + 16 * i))),
+                               index);
+  };
+  // Blends ask for bit 7 of a byte: bits 4 and 5 are brought there.
+  const __m256i odd = _mm256_slli_epi16(index, 3);
+  const __m256i high = _mm256_slli_epi16(index, 2);
+  return _mm256_blendv_epi8(_mm256_blendv_epi8(quarter(0), quarter(1), odd),
+                            _mm256_blendv_epi8(quarter(2), quarter(3), odd), high);
+}
+CB_INLINE U8x64 u8_table64(const std::uint8_t* table, U8x64 index) {
+  return {detail_table64(table, index.a), detail_table64(table, index.b)};
+}
+CB_INLINE U8x64 u8_rotate(U8x64 x) {
+  const __m256i order = _mm256_broadcastsi128_si256(
+      _mm_setr_epi8(3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14));
+  return {_mm256_shuffle_epi8(x.a, order), _mm256_shuffle_epi8(x.b, order)};
+}
 
 template <int kLargest>
 CB_INLINE __m256i detail_dot4(__m256i acc, __m256i w, __m256i xs) {

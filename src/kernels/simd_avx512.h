@@ -135,6 +135,21 @@ CB_INLINE U8x64 u8_table(const std::uint8_t* table, U8x64 index) {
       _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
   return {_mm512_shuffle_epi8(wide, index.v)};
 }
+CB_INLINE U8x64 u8_table64(const std::uint8_t* table, U8x64 index) {
+  const auto quarter = [&](int i) {
+    return _mm512_broadcast_i32x4(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(table + 16 * i)));
+  };
+  // Only an index byte's low four bits count: its bit 7 is clear.
+  const __mmask64 odd = _mm512_test_epi8_mask(index.v, _mm512_set1_epi8(0x10));
+  const __mmask64 high = _mm512_test_epi8_mask(index.v, _mm512_set1_epi8(0x20));
+  __m512i low_half = _mm512_shuffle_epi8(quarter(0), index.v);
+  low_half = _mm512_mask_shuffle_epi8(low_half, odd, quarter(1), index.v);
+  __m512i high_half = _mm512_shuffle_epi8(quarter(2), index.v);
+  high_half = _mm512_mask_shuffle_epi8(high_half, odd, quarter(3), index.v);
+  return {_mm512_mask_blend_epi8(high, low_half, high_half)};
+}
+CB_INLINE U8x64 u8_rotate(U8x64 a) { return {_mm512_rol_epi32(a.v, 8)}; }
 
 template <int kLargest>
 CB_INLINE __m512i detail_dot4(__m512i acc, __m512i w, __m512i xs) {

@@ -172,6 +172,15 @@ CB_INLINE U8x64 u8_table(const std::uint8_t* table, U8x64 index) {
   const uint8x16_t entries = vld1q_u8(table);
   CB_QUARTERS(U8x64, vqtbl1q_u8(entries, index.v[i]));
 }
+CB_INLINE U8x64 u8_table64(const std::uint8_t* table, U8x64 index) {
+  const uint8x16x4_t entries = vld1q_u8_x4(table);
+  CB_QUARTERS(U8x64, vqtbl4q_u8(entries, index.v[i]));
+}
+CB_INLINE U8x64 u8_rotate(U8x64 x) {
+  constexpr std::uint8_t kOrder[16] = {3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14};
+  const uint8x16_t order = vld1q_u8(kOrder);
+  CB_QUARTERS(U8x64, vqtbl1q_u8(x.v[i], order));
+}
 
 /// Weights as signed bytes: those that may exceed 127 as w - 128, and add_excess gives the rest.
 template <int kLargest>

@@ -160,6 +160,16 @@ CB_INLINE U8x64 u8_table(const std::uint8_t* table, U8x64 index) {
   for (int i = 0; i < 64; ++i) index.v[i] = table[index.v[i]];
   return index;
 }
+/// table[64], every index < 64.
+CB_INLINE U8x64 u8_table64(const std::uint8_t* table, U8x64 index) {
+  return u8_table(table, index);
+}
+/// In each four bytes, every byte takes the place of the next, the last that of the first.
+CB_INLINE U8x64 u8_rotate(U8x64 a) {
+  U8x64 r;
+  for (int i = 0; i < 64; ++i) r.v[i] = a.v[i / 4 * 4 + (i + 3) % 4];
+  return r;
+}
 
 /// acc[t][lane] += sum over slices s < 4 and j < 4 of w[s][4 lane + j] * x[kStride t + 4 s + j],
 /// exactly, for kTokens tokens. No weight exceeds kLargest.

@@ -114,18 +114,18 @@ double number_after(const std::string& message, const std::string& mark) {
 TEST(Budget, TooFewBitsNameTheFewestAndThoseSucceed) {
   const auto file = open_tiny();
   ASSERT_TRUE(file.ok());
-  const auto cb2 = plan_recipe(*file, "CB2", true, false);  // nothing is smaller here
-  ASSERT_TRUE(cb2.ok());
+  const auto ct2 = plan_recipe(*file, "CT2", true, false);  // nothing is smaller here
+  ASSERT_TRUE(ct2.ok());
   const auto of_bits = [&](double bits) {
     return BudgetOptions{
-        .bytes = static_cast<std::uint64_t>(bits / 8 * static_cast<double>(cb2->elements()))};
+        .bytes = static_cast<std::uint64_t>(bits / 8 * static_cast<double>(ct2->elements()))};
   };
   const auto first = check_budget(*file, of_bits(0.5));
   ASSERT_FALSE(first.ok());
   EXPECT_EQ(first.error().kind, ErrorKind::budget);
   EXPECT_THAT(first.error().message, HasSubstr("0.50 bits per weight"));
   const double fewest = number_after(first.error().message, "smallest possible is --bpw ");
-  EXPECT_NEAR(fewest, cb2->bits_per_weight(), 0.001);
+  EXPECT_NEAR(fewest, ct2->bits_per_weight(), 0.001);
   EXPECT_TRUE(check_budget(*file, of_bits(fewest)).ok());
   const auto second = check_budget(*file, of_bits(fewest - 0.002));
   ASSERT_FALSE(second.ok());
@@ -168,7 +168,7 @@ TEST(Budget, IsMetAndTheLossFallsAsItGrows) {
   ASSERT_TRUE(file.ok());
   const Calibration calibration = even_calibration(*file);
   ThreadPool pool(2);
-  const auto smallest = plan_recipe(*file, "CB2", true, false);
+  const auto smallest = plan_recipe(*file, "CT2", true, false);
   ASSERT_TRUE(smallest.ok());
   double before = 1e300;
   for (const double factor : {1.0, 1.2, 1.6, 2.4, 8.0}) {

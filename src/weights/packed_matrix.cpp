@@ -251,6 +251,12 @@ void PackedMatrix::pack_integer_panel(std::int64_t panel, std::uint8_t* out) con
         if (looks_up) {
           for (int i = 0; i < format.block_elements; ++i) block.q[i] = form_.table[block.q[i]];
         }
+        if (form_.window > 1) {
+          // The codes are the highest bits of the windows.
+          const int below = form_.bits - form_.bits / form_.window;
+          for (int i = 0; i < format.block_elements; ++i)
+            block.q[i] = static_cast<std::uint8_t>(block.q[i] >> below);
+        }
       }
       std::uint8_t* record =
           out + static_cast<std::size_t>(column / layout_.record_columns) * layout_.record_bytes;

@@ -229,6 +229,7 @@ TEST_P(Matrix, PathIsTheExpectedOne) {
       {"Q5_K", "integer"},    {"Q6_K", "integer"},   {"IQ4_NL", "integer"}, {"IQ4_XS", "integer"},
       {"TQ1_0", "integer"},   {"TQ2_0", "integer"},  {"MXFP4", "integer"},  {"NVFP4", "integer"},
       {"Q1_0", "integer"},    {"CB2", "integer"},    {"CB3", "integer"},    {"CB4", "integer"},
+      {"CT2", "integer"},     {"CT3", "integer"},
       {"IQ2_XXS", "integer"}, {"IQ2_XS", "integer"}, {"IQ2_S", "integer"},  {"IQ3_XXS", "integer"},
       {"IQ1_S", "widened"},   {"IQ1_M", "widened"},  {"IQ3_S", "widened"}};
   const Format& format = *GetParam();

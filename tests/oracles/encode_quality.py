@@ -8,7 +8,7 @@ the pattern of the file's own quantization out of them. For each type the square
 llama.cpp's quantizer without importance matrix (of all ones where it wants one) is recorded per tensor, from its functions
 quantize_* compiled out of ggml/src (llama-quantize calls the same); for F16 and BF16 that of numpy
 and the gguf package; for Checkbit's own formats that of the best of all scales and offsets, by
-exhaustive search. src/formats/encode_quality_test.cpp compares.
+exhaustive search (for CT2 and CT3 over all paths too). src/formats/encode_quality_test.cpp compares.
 """
 
 import argparse
@@ -105,8 +105,9 @@ def group_scales() -> np.ndarray:
     return own_formats._scale(heads)
 
 
-def best_group_errors(rows: np.ndarray, bits: int) -> float:
-    """Least squared error of CB<bits>, by trying every offset with every scale that could win."""
+def best_group_errors(rows: np.ndarray, name: str) -> float:
+    """Least squared error of CB2, CB3 or CB4, by trying every offset with every scale that could win."""
+    bits = own_formats.GROUPS[name][1]
     groups = rows.reshape(-1, 32).astype(np.float64)
     scales = group_scales()
     units = 128 / 2**bits
@@ -124,6 +125,35 @@ def best_group_errors(rows: np.ndarray, bits: int) -> float:
     return total
 
 
+def trellis_errors(x: np.ndarray, scale: np.ndarray, name: str) -> np.ndarray:
+    """Least squared error of each group x [groups, 32] at its scale, over all paths around the circle."""
+    bits = own_formats.GROUPS[name][1]
+    steps = own_formats.trellis_table(name)
+    states = 64 >> bits
+    places = 4 * (np.arange(32) % 8) + np.arange(32) // 8
+    # [group, where the path began, where it is]
+    cost = np.broadcast_to(np.where(np.eye(states, dtype=bool), 0, np.inf), (len(x), states, states))
+    for i in places:
+        miss = (x[:, i, None] - scale[:, None] * steps) ** 2
+        # Window q comes from state q mod states and goes to state q >> bits.
+        both = np.tile(cost, (1, 1, 64 // states)) + miss[:, None, :]
+        cost = both.reshape(len(x), states, states, 64 // states).min(axis=3)
+    return np.diagonal(cost, axis1=1, axis2=2).min(axis=1)
+
+
+def best_trellis_errors(rows: np.ndarray, name: str) -> float:
+    """Least squared error of CT2 or CT3, by trying every path with every scale that could win."""
+    x = rows.reshape(-1, 32).astype(np.float64)
+    heads = np.arange(1, 31 << 3, dtype=np.uint16) << 8
+    scales = own_formats._scale(heads)
+    near = np.searchsorted(scales, np.sqrt((x**2).mean(axis=1)) / 32)
+    least = (x**2).sum(axis=1)
+    for step in range(-6, 17):
+        at = np.clip(near + step, 0, len(scales) - 1)
+        least = np.minimum(least, trellis_errors(x, scales[at], name))
+    return float(least.sum())
+
+
 def errors_of_all(rows: np.ndarray, library: ctypes.CDLL) -> dict:
     """name -> squared error per tensor."""
     bf16 = gguf.GGMLQuantizationType.BF16
@@ -133,8 +163,9 @@ def errors_of_all(rows: np.ndarray, library: ctypes.CDLL) -> dict:
     }
     for stem in LLAMA:
         errors[stem.upper()] = [squared_error(r, llama_round_trip(library, stem, r)) for r in rows]
-    for name, (_, bits, _) in own_formats.GROUPS.items():
-        errors[name] = [best_group_errors(r, bits) for r in rows]
+    for name in own_formats.GROUPS:
+        own = best_trellis_errors if name.startswith("CT") else best_group_errors
+        errors[name] = [own(r, name) for r in rows]
     return errors
 
 

@@ -10,22 +10,10 @@
 #include "quantize/rounding/chunk_lanes.h"
 #include "quantize/rounding/inner_feedback.h"
 #include "quantize/rounding/level_map.h"
+#include "quantize/rounding/trellis_coder.h"
 
 namespace checkbit {
 namespace {
-
-/// One row of a chunk [elements][kRowChunk], its positions put into the order of the stored block.
-void gather_row(const BlockMetric& metric, const float* chunk, int row, float* out) {
-  for (int p = 0; p < metric.elements; ++p)
-    out[metric.order[static_cast<std::size_t>(p)]] = chunk[p * kRowChunk + row];
-}
-
-std::vector<float> gathered_weights(const BlockMetric& metric) {
-  std::vector<float> weights(static_cast<std::size_t>(metric.elements));
-  for (int p = 0; p < metric.elements; ++p)
-    weights[static_cast<std::size_t>(metric.order[static_cast<std::size_t>(p)])] = metric.weight[p];
-  return weights;
-}
 
 /// Scales and offsets of a chunk of rows, by sub-block: a value is step * (q - q_offset) - minimum.
 struct ChunkScales {
@@ -265,6 +253,8 @@ std::unique_ptr<BlockCoder> BlockCoder::create(const Format& format, int element
   if (elements == format.block_elements) {
     if (auto map = LevelMap::find(format))
       return std::make_unique<ScalarCoder>(format, *std::move(map));
+    if (const Trellis* trellis = find_trellis(format))
+      return std::make_unique<TrellisCoder>(format, *trellis);
     if (make_unit_coder(format) != nullptr) return std::make_unique<UnitwiseCoder>(format);
   }
   return std::make_unique<WholeCoder>(format, elements);

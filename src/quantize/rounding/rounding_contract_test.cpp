@@ -148,7 +148,7 @@ TEST(Roundings, NamesAreUniqueAndFound) {
 
 TEST(Roundings, DescentNeverLosesWhatFeedbackGained) {
   ThreadPool pool(2);
-  for (const char* name : {"Q2_K", "Q4_0", "IQ2_S", "CB3", "IQ4_NL"}) {
+  for (const char* name : {"Q2_K", "Q4_0", "IQ2_S", "CB3", "IQ4_NL", "CT2"}) {
     Made made = made_task(*find_format(name), pool);
     const auto feedback = rounded(*find_rounding("feedback"), made, pool);
     const auto descent = rounded(*find_rounding("descent"), made, pool);
@@ -166,7 +166,7 @@ TEST(Roundings, NoMethodWithMomentsLosesMoreThanNearestOnRealWeights) {
   ASSERT_NE(tensor, nullptr);
   const GgufTensor& info = tensor->info;
   ThreadPool pool(2);
-  for (const char* name : {"Q2_K", "CB2", "IQ3_XXS", "Q4_0"}) {
+  for (const char* name : {"Q2_K", "CB2", "IQ3_XXS", "Q4_0", "CT2", "CT3"}) {
     Made made = made_task(*find_format(name), pool);
     made.task.read_row = [&](std::int64_t row, float* out) {
       info.format->decode(tensor->bytes.data() + static_cast<std::uint64_t>(row) * info.row_bytes(),
