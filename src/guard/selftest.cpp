@@ -62,8 +62,9 @@ std::uint64_t product_answer(const Kernels& kernels, const ProductLine& line) {
   const int record = std::max({form.scale_elements, form.activation_elements, kUnitColumns});
   const std::int64_t columns = std::max(2 * record, 9 * kUnitColumns);
   const std::vector<std::uint8_t> panels = random_panels(random, form, columns);
-  std::uint8_t table[16];
-  for (auto& entry : table) entry = static_cast<std::uint8_t>(random.below(256));
+  std::uint8_t table[64];
+  for (int i = 0; i < (form.window > 1 ? 64 : 16); ++i)
+    table[i] = static_cast<std::uint8_t>(random.below(256));
   const std::vector<float> x = random_floats(random, static_cast<std::size_t>(kTokens * columns));
   ActivationSets sets;
   sets.add(activation_form(form));
