@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/test_stride.h"
 #include "guard/many_faults.h"
 #include "guard/product_faults.h"
 
@@ -19,19 +20,21 @@ class ProductFaultsTest : public ::testing::Test {
   static constexpr TokenId kText[] = {7, 31, 12, 40, 9};
 };
 
+/// The short form of `make bench-guard`.
 TEST_F(ProductFaultsTest, NoFaultIsSilentUnderFull) {
+  const std::uint64_t trials = 100000 / static_cast<std::uint64_t>(test_stride());
   auto session = open();
   ASSERT_TRUE(session.ok());
   const auto found = faults_on_products(*session, kText, GuardLevel::full,
-                                        {.trials = 6000, .samples = 6, .threads = 2});
+                                        {.trials = trials, .samples = 6, .threads = 2});
   ASSERT_TRUE(found.ok()) << found.error().message;
   OutcomeCounts all = found->single;
   all.add(found->pair);
-  EXPECT_EQ(all.total(), 6000u);
+  EXPECT_EQ(all.total(), trials);
   EXPECT_EQ(all[Outcome::silent], 0u);
-  EXPECT_EQ(all[Outcome::detected], 0u);      // parity mends one and two bits
-  EXPECT_GT(all[Outcome::corrected], 1000u);  // parity is most of what there is, at this size
-  EXPECT_GE(found->checks, 6000u * 2);        // half of the products are of several tokens
+  EXPECT_EQ(all[Outcome::detected], 0u);           // parity mends one and two bits
+  EXPECT_GT(all[Outcome::corrected], trials / 6);  // parity is most of what there is, at this size
+  EXPECT_GE(found->checks, trials * 2);            // half of the products are of several tokens
   EXPECT_EQ(found->samples.size(), 12u);
 }
 
