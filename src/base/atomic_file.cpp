@@ -136,6 +136,19 @@ Status AtomicFile::write(std::string_view text) {
   return write({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
 }
 
+Status AtomicFile::extend(std::uint64_t bytes) {
+  CB_CHECK(descriptor_ >= 0);
+  const std::uint64_t end = size_bytes_ + bytes;
+  if (!std::in_range<off_t>(end)) return failure("write", EFBIG);
+  int outcome = 0;
+  do {
+    outcome = ::ftruncate(descriptor_, static_cast<off_t>(end));
+  } while (outcome != 0 && errno == EINTR);
+  if (outcome != 0 || ::lseek(descriptor_, 0, SEEK_END) < 0) return failure("write", errno);
+  size_bytes_ = end;
+  return {};
+}
+
 Status AtomicFile::overwrite(std::uint64_t offset, std::span<const std::uint8_t> bytes) {
   CB_CHECK(descriptor_ >= 0 && offset <= size_bytes_ && bytes.size() <= size_bytes_ - offset);
   while (!bytes.empty()) {

@@ -8,7 +8,8 @@
 //   permissions of a replaced file are kept.
 // Errors: io (folder missing, no permission, disk full, file size limit; the message names the
 //   target). After a failed write only destruction makes sense.
-// Threads: one AtomicFile per thread; several may aim at one target, the last commit wins.
+// Threads: one AtomicFile per thread, but for `overwrite`; several may aim at one target, the last
+//   commit wins.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,10 @@ class AtomicFile {
   Status reserve(std::uint64_t total_bytes);
   Status write(std::span<const std::uint8_t> bytes);
   Status write(std::string_view text);
-  /// Bytes written before, once more. Precondition: offset + size <= size_bytes().
+  /// So many zeros behind what is there, for `overwrite`.
+  Status extend(std::uint64_t bytes);
+  /// Bytes written before, once more; several threads at once may, different bytes. Precondition:
+  /// offset + size <= size_bytes().
   Status overwrite(std::uint64_t offset, std::span<const std::uint8_t> bytes);
   /// Precondition: not committed yet.
   Status commit();

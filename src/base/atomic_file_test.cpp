@@ -72,6 +72,19 @@ TEST_F(AtomicFileTest, OverwrittenBytesKeepTheRest) {
   EXPECT_EQ(read(target_), "loss 0.25 here, end");
 }
 
+TEST_F(AtomicFileTest, ExtendedByZerosGoesOnBehindThem) {
+  auto file = AtomicFile::create(target_);
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE(file->write("ab").ok());
+  ASSERT_TRUE(file->extend(3).ok());
+  EXPECT_EQ(file->size_bytes(), 5u);
+  ASSERT_TRUE(file->write("cd").ok());
+  const std::uint8_t bytes[] = {'x', 'y'};
+  ASSERT_TRUE(file->overwrite(3, bytes).ok());
+  ASSERT_TRUE(file->commit().ok());
+  EXPECT_EQ(read(target_), std::string("ab\0xycd", 7));
+}
+
 TEST_F(AtomicFileTest, AbandonedLeavesTheOldFile) {
   put(target_, "old");
   {

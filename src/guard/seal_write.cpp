@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 #include "base/atomic_file.h"
@@ -13,13 +14,10 @@
 namespace checkbit {
 namespace {
 
-/// Stripes that one thread reads together: 32 KiB in each of 64 places.
-constexpr std::uint64_t kStripesAtOnce = 8;
-/// Between the same stripe's blocks in a thread's room: three lines more than a multiple of the
-/// page, or all 64 would fall into the same few sets of the caches.
-constexpr std::size_t kPositionBytes = kStripesAtOnce * kCodeBlockBytes + 192;
-/// Stripes whose parity is written together.
-constexpr std::uint64_t kStripesAtOnceWritten = 2048;
+/// Stripes that one thread codes together: 64 KiB are read from each of 64 places in turn, and
+/// stay, with the parity that they go into, in the nearest caches.
+constexpr std::uint64_t kStripesAtOnce = 16;
+constexpr std::size_t kPieceBytes = kStripesAtOnce * kCodeBlockBytes;
 
 using Clock = std::chrono::steady_clock;
 
@@ -57,75 +55,74 @@ class Sealer {
   }
 
  private:
+  /// Every thread reads its stripes and writes their parity itself, so that reading, computing and
+  /// writing overlap.
   Status write_parity(AtomicFile& out) {
     const CodeGeometry& geometry = layout_.data();
     const std::uint64_t stripe_bytes = geometry.shape().parity_blocks * kCodeBlockBytes;
-    const std::uint64_t most = std::min(geometry.stripes(), kStripesAtOnceWritten);
+    const std::uint64_t begin = out.size_bytes();
+    CB_TRY_STATUS(out.extend(geometry.parity_bytes()));
+    const auto threads = static_cast<std::size_t>(pool_.size());
+    CB_TRY(AlignedBuffer room, AlignedBuffer::allocate(threads * kPieceBytes, "what is sealed"));
     CB_TRY(AlignedBuffer parity,
-           AlignedBuffer::allocate(static_cast<std::size_t>(most * stripe_bytes), "parity"));
-    CB_TRY(AlignedBuffer room,
-           AlignedBuffer::allocate(static_cast<std::size_t>(pool_.size()) * room_bytes(),
-                                   "blocks to be sealed"));
+           AlignedBuffer::allocate(threads * kStripesAtOnce * stripe_bytes, "parity"));
     const std::uint64_t whole_stripe = geometry.shape().data_blocks * kCodeBlockBytes;
     Progress progress("sealing", geometry.stripes() * whole_stripe, "bytes");
-    for (std::uint64_t first = 0; first < geometry.stripes(); first += most) {
-      const std::uint64_t count = std::min(most, geometry.stripes() - first);
-      const auto pieces = static_cast<std::int64_t>((count + kStripesAtOnce - 1) / kStripesAtOnce);
-      std::atomic<bool> failed{false};
-      pool_.run([&](int thread, int threads) {
-        std::uint8_t* blocks = room.data() + static_cast<std::size_t>(thread) * room_bytes();
-        for (std::int64_t piece = pieces * thread / threads;
-             piece < pieces * (thread + 1) / threads; ++piece) {
-          if (failed || cancel_requested()) return;
-          const std::uint64_t from = static_cast<std::uint64_t>(piece) * kStripesAtOnce;
-          const std::uint64_t some = std::min(kStripesAtOnce, count - from);
-          if (!code_stripes(first + from, some, blocks, parity.data() + from * stripe_bytes))
-            failed = true;
-          progress.advance(some * whole_stripe);
+    std::mutex mutex;
+    Status status;
+    std::atomic<bool> failed{false};
+    const std::uint64_t pieces = (geometry.stripes() + kStripesAtOnce - 1) / kStripesAtOnce;
+    const auto seal_pieces = [&](std::int64_t from, std::int64_t to, int thread) {
+      const auto at = static_cast<std::size_t>(thread);
+      const std::span own_room =
+          std::span(room.data(), room.size()).subspan(at * kPieceBytes, kPieceBytes);
+      std::uint8_t* own_parity = parity.data() + at * kStripesAtOnce * stripe_bytes;
+      for (std::int64_t piece = from; piece < to && !failed && !cancel_requested(); ++piece) {
+        const std::uint64_t first = static_cast<std::uint64_t>(piece) * kStripesAtOnce;
+        const std::uint64_t count = std::min(kStripesAtOnce, geometry.stripes() - first);
+        const auto bytes = static_cast<std::size_t>(count * stripe_bytes);
+        Status done = code_stripes(first, count, own_room, {own_parity, bytes});
+        if (done.ok()) done = out.overwrite(begin + first * stripe_bytes, {own_parity, bytes});
+        if (!done.ok()) {
+          const std::lock_guard lock(mutex);
+          status = std::move(done);
+          failed = true;
         }
-      });
-      if (cancel_requested()) return cancelled_error();
-      if (failed) {
+        progress.advance(count * whole_stripe);
+      }
+    };
+    pool_.for_shares(static_cast<std::int64_t>(pieces), seal_pieces);
+    return cancel_requested() ? cancelled_error() : status;
+  }
+
+  /// Stripes [first, first + count): their neighbours in every position lie side by side.
+  Status code_stripes(std::uint64_t first, std::uint64_t count, std::span<std::uint8_t> room,
+                      std::span<std::uint8_t> parity) {
+    const CodeGeometry& geometry = layout_.data();
+    const CodeShape& shape = geometry.shape();
+    std::ranges::fill(parity, std::uint8_t{0});
+    for (std::uint32_t position = 0; position < shape.data_blocks; ++position) {
+      const std::uint64_t block = geometry.block_at(first, position);
+      const std::uint64_t offset = block * kCodeBlockBytes;
+      if (offset >= geometry.span_bytes()) break;
+      const auto wanted = room.first(static_cast<std::size_t>(count * kCodeBlockBytes));
+      const auto there = wanted.first(static_cast<std::size_t>(
+          std::min<std::uint64_t>(wanted.size(), geometry.span_bytes() - offset)));
+      if (!model_.read(offset, there)) {
         return fail(ErrorKind::io, "{}: cannot be read whole: it changed, or the disk is failing",
                     model_.path());
       }
-      CB_TRY_STATUS(out.write({parity.data(), static_cast<std::size_t>(count * stripe_bytes)}));
+      std::ranges::fill(wanted.subspan(there.size()), std::uint8_t{0});
+      for (std::uint64_t i = 0; i < count && block + i < geometry.blocks(); ++i) {
+        const auto one = wanted.subspan(i * kCodeBlockBytes, kCodeBlockBytes);
+        checks_[block + i] = block_check(one);
+        code_.add(position, one.data(), parity.data() + i * shape.parity_blocks * kCodeBlockBytes);
+      }
     }
+    const std::uint64_t own = geometry.blocks() + geometry.parity_at(first, 0);
+    for (std::size_t i = 0; i < count * shape.parity_blocks; ++i)
+      checks_[own + i] = block_check(parity.subspan(i * kCodeBlockBytes, kCodeBlockBytes));
     return {};
-  }
-
-  std::size_t room_bytes() const { return layout_.data().shape().data_blocks * kPositionBytes; }
-
-  /// Stripes [first, first + count): their neighbours in every position lie side by side.
-  bool code_stripes(std::uint64_t first, std::uint64_t count, std::uint8_t* room,
-                    std::uint8_t* parity) {
-    const CodeGeometry& geometry = layout_.data();
-    const CodeShape& shape = geometry.shape();
-    std::uint32_t positions = 0;
-    for (; positions < shape.data_blocks; ++positions) {
-      const std::uint64_t offset = geometry.block_at(first, positions) * kCodeBlockBytes;
-      if (offset >= geometry.span_bytes()) break;
-      const auto wanted = static_cast<std::size_t>(count * kCodeBlockBytes);
-      const auto there =
-          static_cast<std::size_t>(std::min<std::uint64_t>(wanted, geometry.span_bytes() - offset));
-      std::uint8_t* blocks = room + positions * kPositionBytes;
-      if (!model_.read(offset, {blocks, there})) return false;
-      std::memset(blocks + there, 0, wanted - there);
-    }
-    for (std::uint64_t i = 0; i < count; ++i) {
-      std::array<const std::uint8_t*, kMostDataBlocks> data{};
-      std::array<BlockCheck, kMostDataBlocks> checks;
-      std::uint32_t there = 0;
-      for (; there < positions && geometry.block_at(first + i, there) < geometry.blocks(); ++there)
-        data[there] = room + there * kPositionBytes + i * kCodeBlockBytes;
-      const std::uint64_t parity_first = geometry.parity_at(first + i, 0);
-      compute_stripe(
-          code_, data, checks, parity + i * shape.parity_blocks * kCodeBlockBytes,
-          std::span(checks_).subspan(geometry.blocks() + parity_first, shape.parity_blocks));
-      for (std::uint32_t position = 0; position < there; ++position)
-        checks_[geometry.block_at(first + i, position)] = checks[position];
-    }
-    return true;
   }
 
   const SpanFile& model_;

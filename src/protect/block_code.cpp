@@ -69,6 +69,16 @@ void StripeCode::encode(std::span<const std::uint8_t* const> data,
                  sources.data(), targets.data());
 }
 
+void StripeCode::add(std::uint32_t position, const std::uint8_t* block,
+                     std::uint8_t* parity) const {
+  std::array<std::uint8_t*, kMostParityBlocks> targets{};
+  for (std::uint32_t row = 0; row < shape_.parity_blocks; ++row)
+    targets[row] = parity + row * kCodeBlockBytes;
+  ec_encode_data_update(kCodeBlockBytes, static_cast<int>(shape_.data_blocks),
+                        static_cast<int>(shape_.parity_blocks), static_cast<int>(position),
+                        const_cast<std::uint8_t*>(tables_.data()), source(block), targets.data());
+}
+
 void StripeCode::solve(std::span<const std::uint8_t* const> data,
                        std::span<const std::uint8_t* const> parity,
                        std::span<const std::uint32_t> lost, std::span<const std::uint32_t> rows,

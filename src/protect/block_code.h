@@ -93,6 +93,10 @@ class StripeCode {
   void encode(std::span<const std::uint8_t* const> data,
               std::span<std::uint8_t* const> parity) const;
 
+  /// Adds what one block contributes to its stripe's parity [parity_blocks * 4 KiB], zeros at
+  /// first: once each block has been read, in whatever order, that is what encode gives.
+  void add(std::uint32_t position, const std::uint8_t* block, std::uint8_t* parity) const;
+
   /// Computes the positions `lost` of a stripe into out [lost.size()], from the other positions and
   /// the first lost.size() of `rows`, whose blocks stand in parity (null elsewhere).
   /// Preconditions: `lost` differ, no more of them than `rows`; entries of data at lost positions

@@ -115,6 +115,9 @@ TEST(StripeCode, ParityIsTheSumFromTheDefinition) {
     for (std::uint32_t i = 0; i < shape.parity_blocks; ++i)
       targets.push_back(parity.data() + i * kCodeBlockBytes);
     code.encode(sources, targets);
+    std::vector<std::uint8_t> added(parity.size());
+    for (std::uint32_t j = shape.data_blocks; j-- > 0;) code.add(j, sources[j], added.data());
+    EXPECT_EQ(added, parity);
     for (std::uint32_t row = 0; row < shape.parity_blocks; ++row) {
       for (std::uint32_t j = 0; j < shape.data_blocks; ++j)
         ASSERT_EQ(multiply_by_hand(code.coefficient(row, j),
