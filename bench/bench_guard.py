@@ -128,10 +128,12 @@ def cost_of_check(arguments):
 
 
 def cost_of_scrubbing(arguments):
-    """Share of a processor while text is generated."""
+    """Share of a processor while text is generated, and what checks and parity take of the memory."""
     records, _ = checkbit("run", arguments.model, "-p", PROMPT.format(200), "-n", "256", "--guard", "verify")
     share = value(records, "guard_scrub_share")
     yield f"scrubbing took {share:.2%} of a processor", "under 1 %", share < 0.01
+    guarded, extra = value(records, "guard_bytes"), value(records, "guard_extra_bytes")
+    yield f"checks and parity of {guarded / 1e6:.0f} MB in memory: {extra / 1e6:.1f} MB, {extra / guarded:.2%}", "", None
 
 
 def seal(arguments):
