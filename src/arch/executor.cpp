@@ -156,7 +156,7 @@ std::uint64_t Executor::buffer_bytes() const {
   bytes += quantized_.size();
   for (const AlignedBuffer& b : pack_scratch_) bytes += b.size();
   for (const AlignedBuffer& b : score_scratch_) bytes += b.size();
-  bytes += split_scratch_.size() + quantized_again_.size();
+  bytes += split_scratch_.size();
   for (const AlignedBuffer& b : check_sums_) bytes += b.size();
   for (const AlignedBuffer& b : twice_) bytes += b.size();
   return bytes;

@@ -72,6 +72,19 @@ struct LogitsView {
   }
 };
 
+/// Fewer tokens than these are dealt with by one thread: not worth a barrier.
+inline constexpr std::int64_t kFewTokens = 4;
+
+/// Asks for lines soon to be read, or with kWrite written, so that they come at the same time.
+template <bool kWrite>
+void prefetch_lines(const void* data, std::size_t bytes) {
+  constexpr std::size_t kLineBytes = 64;
+  constexpr std::size_t kMostBytes = 16u << 10;  // more would push out what came first
+  const auto* at = static_cast<const std::uint8_t*>(data);
+  for (std::size_t i = 0; i < std::min(bytes, kMostBytes); i += kLineBytes)
+    __builtin_prefetch(at + i, kWrite ? 1 : 0, kWrite ? 3 : 2);
+}
+
 /// The matrices of a group of linear steps that take the same activations are checked as one.
 struct CheckBlock {
   ActivationForm form;
@@ -93,8 +106,8 @@ class Executor {
   /// layer -1 is the prologue, layer = layers the epilogue up to where its last matrix is about to
   /// be multiplied (observers see that as `before`, nothing is computed). `residual`
   /// [tokens][embedding] is read and written, by the prologue only written. Sequences grow by the
-  /// tokens of every call: truncate them before the next layer. Errors: as evaluate's. Precondition:
-  /// products are not checked.
+  /// tokens of every call: truncate them before the next layer. Errors: as evaluate's.
+  /// Precondition: products are not checked.
   Status evaluate_part(std::span<const BatchToken> batch, std::int64_t layer,
                        std::span<float> residual);
 
@@ -191,7 +204,6 @@ class Executor {
   Status plan_checks();
   bool checks() const { return guard_ >= GuardLevel::check; }
   std::int32_t* check_sums(int thread, int set) const;
-  void clear_check_sums(int sets);
   std::uint64_t checks_due(std::int64_t tokens, std::int64_t logits) const;
   Status finish_checks(std::int64_t n_logits, std::uint64_t checks_before);
   void multiply_elsewhere(std::span<const Step> steps, std::int64_t layer,
@@ -200,13 +212,12 @@ class Executor {
   bool damaged_floats(std::span<const Step> steps, std::int64_t layer);
   void multiply_guarded(const PackedMatrix& matrix, const ActivationRows& x, int set,
                         std::int64_t begin, std::int64_t end, const Buffer& out, int thread);
-  void start_guarded(const Step& step, std::int64_t begin, std::int64_t end, int thread);
-  void compute_other_side(const Step& step, std::int64_t begin, std::int64_t end);
+  void note_thread(std::int64_t begin, std::int64_t end, int thread);
   std::int64_t count_wrong(const Step& step);
-  std::uint32_t summed_by_products(int set, std::int64_t token) const;
+  std::uint32_t summed_by_products(int set, std::int64_t token);
   void quantize_input(const Step& step, const ActivationForm& form, const QuantizedActivations& to);
-  void quantize_token(const Step& step, const ActivationForm& form, const QuantizedActivations& to,
-                      std::int64_t t) const;
+  QuantizeArguments quantize_arguments(const Step& step, const ActivationForm& form,
+                                       const QuantizedActivations& to, std::int64_t t) const;
   void embed(const Step& step);
   void head_norm(const Step& step, std::int64_t layer);
   void apply_rope(const Step& step, std::int64_t layer);
@@ -235,14 +246,13 @@ class Executor {
   Status guard_failure_;                               ///< of the pass that runs
   std::vector<std::vector<CheckBlock>> check_groups_;  ///< of linear steps, in order of evaluation
   std::span<const CheckBlock> checked_;                ///< of the group that runs
-  bool other_side_due_ = false;            ///< of checked_; set and taken by one thread at a time
-  std::vector<std::uint32_t> other_side_;  ///< [sets][max_batch]
-  std::size_t next_check_ = 0;             ///< in check_groups_
-  std::vector<AlignedBuffer> check_sums_;  ///< per thread: [sets][max_batch][kLanes]
-  std::vector<AlignedBuffer> twice_;       ///< per thread: a panel for all tokens
-  std::vector<std::int64_t> rows_differ_;  ///< per thread, where they were computed twice
+  std::size_t next_check_ = 0;                         ///< in check_groups_
+  /// Per thread: [sets][max_batch][kLanes]. They only grow; nobody clears them.
+  std::vector<AlignedBuffer> check_sums_;
+  std::vector<std::uint32_t> sums_before_;    ///< [sets][max_batch]: their totals when last read
+  std::vector<AlignedBuffer> twice_;          ///< per thread: a panel for all tokens
+  std::vector<std::int64_t> rows_differ_;     ///< per thread, where they were computed twice
   std::vector<std::uint16_t> panel_threads_;  ///< who computed each panel of the group
-  AlignedBuffer quantized_again_;
   std::uint32_t guard_every_ = 1;
   MemoryCounters memory_counters_;
   std::function<Status()> health_;
@@ -290,8 +300,7 @@ class Observing {
 /// f(token) for every token, on all threads when there are enough of them to be worth a barrier.
 template <class F>
 void Executor::for_tokens(F&& f) {
-  constexpr std::int64_t kWorthwhile = 4;
-  if (n_tokens_ < kWorthwhile) {
+  if (n_tokens_ < kFewTokens) {
     for (std::int64_t t = 0; t < n_tokens_; ++t) f(t);
     return;
   }

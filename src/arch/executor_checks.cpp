@@ -51,19 +51,6 @@ std::vector<CheckBlock> blocks_of(std::span<const PackedMatrix* const> matrices,
   return blocks;
 }
 
-/// Whether the share of tokens [begin, end) in all arrays is the same.
-bool same_activations(const ActivationForm& form, std::int64_t columns,
-                      const QuantizedActivations& a, const QuantizedActivations& b,
-                      std::int64_t begin, std::int64_t end) {
-  const auto same = [&](const auto* p, const auto* q, std::int64_t per_token) {
-    const auto bytes = static_cast<std::size_t>(per_token * (end - begin)) * sizeof *p;
-    return std::memcmp(p + per_token * begin, q + per_token * begin, bytes) == 0;
-  };
-  return same(a.q, b.q, columns) && same(a.scales, b.scales, scales_per_token(form, columns)) &&
-         same(a.starts, b.starts, starts_per_token(form, columns)) &&
-         same(a.mins, b.mins, mins_per_token(form, columns));
-}
-
 }  // namespace
 
 Status Executor::plan_checks() {
@@ -83,14 +70,13 @@ Status Executor::plan_checks() {
   for_linear_groups(model_->architecture(), model_->hyperparameters().layers, add);
   panel_threads_.resize(static_cast<std::size_t>(most_panels));
   rows_differ_.resize(threads);
-  other_side_.resize(static_cast<std::size_t>(ActivationSets::kMost * max_batch_));
+  sums_before_.resize(static_cast<std::size_t>(ActivationSets::kMost * max_batch_));
   check_sums_.resize(threads);
   for (AlignedBuffer& sums : check_sums_) {
     CB_TRY(sums, AlignedBuffer::allocate(
                      static_cast<std::size_t>(ActivationSets::kMost * max_batch_ * kLanes) * 4,
                      "sums of checks", AlignedBuffer::Pages::small));
   }
-  CB_TRY(quantized_again_, AlignedBuffer::allocate(quantized_.size(), "activations of checks"));
   if (guard_ < GuardLevel::full) return {};
   twice_.resize(threads);
   for (AlignedBuffer& again : twice_) {
@@ -116,13 +102,6 @@ void Executor::multiply_guarded(const PackedMatrix& matrix, const ActivationRows
     multiply(panel, panel + 1);
     rows_differ_[static_cast<std::size_t>(thread)] += matrix.count_different(
         *kernels_, x, panel, panel + 1, out.row(0), out.stride, scratch, again);
-  }
-}
-
-void Executor::clear_check_sums(int sets) {
-  for (int thread = 0; thread < pool_->size(); ++thread) {
-    for (int set = 0; set < sets; ++set)
-      std::memset(check_sums(thread, set), 0, static_cast<std::size_t>(n_tokens_ * kLanes) * 4);
   }
 }
 
@@ -189,7 +168,11 @@ void Executor::run_checked(std::span<const Step> steps, std::int64_t layer) {
       blocks = blocks_of(matrices, attempt > 2);
     }
     checked_ = blocks;
-    other_side_due_ = true;
+    for (const CheckBlock& block : blocks) {
+      if (n_tokens_ < kFewTokens)
+        prefetch_lines<false>(block.sums.columns.data(),
+                              block.sums.columns.size() * sizeof(std::int32_t));
+    }
     multiply_group(steps, layer, attempt);
     std::int64_t wrong = count_wrong(steps[0]);
     if (wrong == 0 && damaged_floats(steps, layer)) {
@@ -225,76 +208,47 @@ bool Executor::damaged_floats(std::span<const Step> steps, std::int64_t layer) {
   return !floats.empty() && weight_repair_(floats);
 }
 
-/// Before a thread multiplies its panels [begin, end). For few tokens the last thread computes the
-/// other side first: what is dealt last evens that out, and the caller has less to do alone.
-void Executor::start_guarded(const Step& step, std::int64_t begin, std::int64_t end, int thread) {
-  constexpr std::int64_t kFewTokens = 4;
+/// Which thread multiplies panels [begin, end): another one does when they are computed again.
+void Executor::note_thread(std::int64_t begin, std::int64_t end, int thread) {
   std::fill_n(panel_threads_.begin() + begin, end - begin, static_cast<std::uint16_t>(thread));
-  if (n_tokens_ >= kFewTokens || thread + 1 != pool_->size()) return;
-  if (std::exchange(other_side_due_, false)) compute_other_side(step, 0, n_tokens_);
 }
 
-/// The second quantization of tokens [begin, end), and what their checks must come to. Begins and
-/// ends with blocks of kWidestBlock or with the batch.
-void Executor::compute_other_side(const Step& step, std::int64_t begin, std::int64_t end) {
-  const std::int64_t columns = buffers_[static_cast<int>(step.in)].size;
-  ActivationSets sets;
-  for (const CheckBlock& block : checked_) sets.add(block.form);
-  for (int set = 0; set < sets.size(); ++set) {
-    const ColumnSums& sums = checked_[static_cast<std::size_t>(set)].sums;
-    const QuantizedActivations again = sets.view(set, quantized_again_.data(), columns, n_tokens_);
-    for (std::int64_t t = begin; t < end; ++t) quantize_token(step, sets.form(set), again, t);
-    for (std::int64_t t = begin; t < end; ++t) {
-      const TokenBlock block = token_block(t, n_tokens_);
-      const std::int32_t sum = kernels_->check_sum({.q = again.q + columns * block.first,
-                                                    .columns = sums.columns.data(),
-                                                    .n = columns,
-                                                    .group = sets.form(set).group,
-                                                    .width = block.width,
-                                                    .lane = static_cast<int>(t - block.first)});
-      other_side_[static_cast<std::size_t>(set * max_batch_ + t)] =
-          sums.constant + static_cast<std::uint32_t>(sum);
-    }
-  }
-}
-
-/// After the products: how many checks of tokens do not agree, shares of tokens whose activations
-/// are not those of the second quantization, and rows that came out otherwise the second time.
+/// After the products: how many tokens' activations are not those of a second quantization, how
+/// many checks of tokens do not agree, and how many rows came out otherwise the second time.
 std::int64_t Executor::count_wrong(const Step& step) {
   const std::int64_t columns = buffers_[static_cast<int>(step.in)].size;
   ActivationSets sets;
   for (const CheckBlock& block : checked_) sets.add(block.form);
   std::atomic<std::int64_t> wrong = 0;
   for (std::int64_t& rows : rows_differ_) wrong += std::exchange(rows, 0);
-  const bool due = std::exchange(other_side_due_, false);
-  const std::int64_t blocks = (n_tokens_ + kWidestBlock - 1) / kWidestBlock;
-  pool_->for_ranges(blocks, [&](std::int64_t first, std::int64_t last) {
-    const std::int64_t begin = first * kWidestBlock;
-    const std::int64_t end = std::min(last * kWidestBlock, n_tokens_);
-    if (due) compute_other_side(step, begin, end);
+  for_tokens([&](std::int64_t t) {
     for (int set = 0; set < sets.size(); ++set) {
       const QuantizedActivations x = sets.view(set, quantized_.data(), columns, n_tokens_);
-      const QuantizedActivations again =
-          sets.view(set, quantized_again_.data(), columns, n_tokens_);
-      if (!same_activations(sets.form(set), columns, x, again, begin, end)) ++wrong;
-      for (std::int64_t t = begin; t < end; ++t) {
-        const auto at = static_cast<std::size_t>(set * max_batch_ + t);
-        if (summed_by_products(set, t) != other_side_[at]) ++wrong;
-      }
+      const QuantizeArguments token = quantize_arguments(step, sets.form(set), x, t);
+      const ColumnSums& sums = checked_[static_cast<std::size_t>(set)].sums;
+      const std::int32_t sum = kernels_->check_sum({.q = token.q,
+                                                    .columns = sums.columns.data(),
+                                                    .n = columns,
+                                                    .group = token.form.group,
+                                                    .width = token.width,
+                                                    .lane = token.lane});
+      if (!kernels_->same_activations(token)) ++wrong;
+      if (summed_by_products(set, t) != sums.constant + static_cast<std::uint32_t>(sum)) ++wrong;
     }
   });
   return wrong;
 }
 
-/// Over all rows, whoever multiplied them.
-std::uint32_t Executor::summed_by_products(int set, std::int64_t token) const {
+/// Over all rows, whoever multiplied them: what the sums of all threads, which nobody clears, have
+/// grown by since they were read last.
+std::uint32_t Executor::summed_by_products(int set, std::int64_t token) {
   std::uint32_t sum = 0;
   for (int thread = 0; thread < pool_->size(); ++thread) {
     const std::int32_t* lanes = check_sums(thread, set) + token * kLanes;
     for (std::int64_t lane = 0; lane < kLanes; ++lane)
       sum += static_cast<std::uint32_t>(lanes[lane]);
   }
-  return sum;
+  return sum - std::exchange(sums_before_[static_cast<std::size_t>(set * max_batch_ + token)], sum);
 }
 
 }  // namespace checkbit

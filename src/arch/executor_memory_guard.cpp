@@ -81,7 +81,7 @@ void Executor::verify_sequences(std::span<const BatchToken> batch) {
     if (b.sequence == std::exchange(last, b.sequence)) continue;
     KvChecks& checks = *b.sequence->checks();
     const std::uint64_t verified = checks.verified();
-    const auto wrong = checks.verify_next(*b.sequence, guard_every_);
+    const auto wrong = checks.verify_next(*b.sequence, guard_every_, *pool_);
     memory_counters_.kv_blocks_verified += checks.verified() - verified;
     if (wrong) note_damage(b.sequence, *wrong);
   }

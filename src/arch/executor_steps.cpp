@@ -83,11 +83,14 @@ void Executor::apply_rope(const Step& step, std::int64_t layer) {
 
 void Executor::quantize_input(const Step& step, const ActivationForm& form,
                               const QuantizedActivations& to) {
-  for_tokens([&](std::int64_t t) { quantize_token(step, form, to, t); });
+  for_tokens([&](std::int64_t t) {
+    kernels_->quantize_activations(quantize_arguments(step, form, to, t));
+  });
 }
 
-void Executor::quantize_token(const Step& step, const ActivationForm& form,
-                              const QuantizedActivations& to, std::int64_t t) const {
+QuantizeArguments Executor::quantize_arguments(const Step& step, const ActivationForm& form,
+                                               const QuantizedActivations& to,
+                                               std::int64_t t) const {
   const Buffer& in = buffers_[static_cast<int>(step.in)];
   const TokenBlock block = token_block(t, n_tokens_);
   QuantizeArguments a;
@@ -101,7 +104,7 @@ void Executor::quantize_token(const Step& step, const ActivationForm& form,
   a.scales = to_block.scales;
   a.starts = to_block.starts;
   a.mins = to_block.mins;
-  kernels_->quantize_activations(a);
+  return a;
 }
 
 void Executor::run_linears(std::span<const Step> steps, std::int64_t layer) {
@@ -120,10 +123,12 @@ void Executor::multiply_group(std::span<const Step> steps, std::int64_t layer, i
     panels += matrix->panels();
     if (matrix->quantizes()) sets.add(matrix->activation_form());
   }
+  // All threads have read what stands there, so a few tokens would wait for line after line.
+  if (n_tokens_ < kFewTokens)
+    prefetch_lines<true>(quantized_.data(), sets.bytes(in.size, n_tokens_));
   for (int i = 0; i < sets.size(); ++i) {
     quantize_input(steps[0], sets.form(i), sets.view(i, quantized_.data(), in.size, n_tokens_));
   }
-  if (checks()) clear_check_sums(sets.size());
   if (attempt > 0) return multiply_elsewhere(steps, layer, sets, attempt);
   // A prompt computes for longer than it reads.
   constexpr std::int64_t kMostTokens = 8;
@@ -133,7 +138,7 @@ void Executor::multiply_group(std::span<const Step> steps, std::int64_t layer, i
   pool_->for_shares(
       panels,
       [&](std::int64_t begin, std::int64_t end, int thread) {
-        if (checks()) start_guarded(steps[0], begin, end, thread);
+        if (checks()) note_thread(begin, end, thread);
         multiply_range(steps, layer, sets, begin, end, thread);
       },
       few ? 0 : 1);  // a panel takes long for many tokens

@@ -1,8 +1,9 @@
 #include "arch/kv_checks.h"
 
-#include <algorithm>
+#include <atomic>
 
 #include "arch/kv_cache.h"
+#include "base/thread_pool.h"
 #include "protect/block_check.h"
 
 namespace checkbit {
@@ -43,20 +44,33 @@ bool KvChecks::verify(const KvCache& cache, std::int64_t layer, std::int64_t blo
   return sums_[static_cast<std::size_t>(block * layers_ + layer)] == sum_of(cache, layer, block);
 }
 
-std::optional<std::int64_t> KvChecks::verify_next(const KvCache& cache, std::int64_t every) {
+std::optional<std::int64_t> KvChecks::verify_next(const KvCache& cache, std::int64_t every,
+                                                  ThreadPool& pool) {
+  constexpr std::int64_t kWorthwhile = 8;  // fewer are not worth a barrier
   const std::int64_t all = blocks_of(cache.length()) * layers_;
-  std::optional<std::int64_t> wrong;
-  for (std::int64_t left = (all + every - 1) / every; left > 0; --left) {
-    if (next_ >= all) next_ = 0;
-    const std::int64_t block = next_ / layers_;
-    if (!verify(cache, next_ % layers_, block)) {
-      const std::int64_t position = block * kCacheBlock;
-      wrong = wrong ? std::min(*wrong, position) : position;
+  const std::int64_t count = (all + every - 1) / every;
+  const std::int64_t start = next_ < all ? next_ : 0;
+  std::atomic<std::int64_t> first_wrong{all};  // block
+  const auto verify_some = [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t at = (start + i) % all;
+      const std::int64_t block = at / layers_;
+      if (verify(cache, at % layers_, block)) continue;
+      std::int64_t known = first_wrong;
+      while (block < known && !first_wrong.compare_exchange_weak(known, block)) {
+      }
     }
-    ++next_;
-    ++verified_;
+  };
+  if (count < kWorthwhile) {
+    verify_some(0, count);
+  } else {
+    pool.for_ranges(count, verify_some);
   }
-  return wrong;
+  next_ = start + count;
+  if (next_ >= all) next_ -= all;
+  verified_ += static_cast<std::uint64_t>(count);
+  if (first_wrong == all) return std::nullopt;
+  return first_wrong * kCacheBlock;
 }
 
 }  // namespace checkbit

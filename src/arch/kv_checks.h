@@ -15,6 +15,7 @@
 namespace checkbit {
 
 class KvCache;
+class ThreadPool;
 
 class KvChecks {
  public:
@@ -28,7 +29,8 @@ class KvChecks {
 
   /// Verifies the next ceil(1 / every) of all layers and blocks; every == 1: all of them.
   /// The first position of the first block found wrong.
-  std::optional<std::int64_t> verify_next(const KvCache& cache, std::int64_t every);
+  std::optional<std::int64_t> verify_next(const KvCache& cache, std::int64_t every,
+                                          ThreadPool& pool);
   /// Verified so far by verify_next.
   std::uint64_t verified() const { return verified_; }
   std::uint64_t bytes() const { return sums_.size() * sizeof(std::uint64_t); }

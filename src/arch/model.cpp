@@ -190,11 +190,12 @@ void Model::plan_checks() {
                         }
                       });
   };
-  std::int64_t most = 0;
+  std::int64_t most_panels = 0, most_columns = 0;
   for_groups([&](Role role, std::int64_t layer, std::int64_t first) {
-    most = std::max(most, first + matrix(role, layer)->panels());
+    most_panels = std::max(most_panels, first + matrix(role, layer)->panels());
+    most_columns = std::max(most_columns, matrix(role, layer)->columns());
   });
-  check_weights_ = std::make_unique<CheckWeights>(options_.check_seed, most);
+  check_weights_ = std::make_unique<CheckWeights>(options_.check_seed, most_panels, most_columns);
   for_groups([&](Role role, std::int64_t layer, std::int64_t first) {
     auto& own = matrices_[index(role, layer)];
     PackedMatrix& found = own != nullptr ? *own : *matrices_[index(Role::token_embedding, 0)];

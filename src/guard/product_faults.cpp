@@ -78,7 +78,7 @@ Result<std::unique_ptr<ProductFaults>> ProductFaults::create(const ModelTensor& 
 }
 
 Status ProductFaults::prepare() {
-  check_weights_ = std::make_unique<CheckWeights>(seed_, matrix_.panels());
+  check_weights_ = std::make_unique<CheckWeights>(seed_, matrix_.panels(), matrix_.columns());
   matrix_.enable_check(*check_weights_, 0);
   matrix_.pack(pool_);
   record_ = packed_field_map(matrix_);
@@ -111,6 +111,7 @@ Status ProductFaults::prepare() {
                           count_of(std::min(matrix_.panels(), ProductCheck::kPeriod) * kPanelRows));
   factors_ = bytes_of(check.factors, count_of((matrix_.panels() + ProductCheck::kPeriod - 1) /
                                               ProductCheck::kPeriod));
+  scale_factors_ = bytes_of(check.scale_factors, check_weights_->scale_pairs());
   list_regions();
   return select(FaultSpec{});
 }
@@ -170,6 +171,7 @@ void ProductFaults::list_regions() {
               {kColumns, -1, bytes_of(&columns_.constant, 1), &words},
               {kRowWeights, -1, row_weights_, &words},
               {kRowWeights, -1, factors_, &words},
+              {kRowWeights, -1, scale_factors_, &words},
               {kSums, -1, bytes_of(sums_.data(), sums_.size()), &words}};
   list_activations(kActivations, quantized_.data());
   list_activations(kActivationsAgain, quantized_again_.data());
@@ -290,10 +292,11 @@ bool ProductFaults::mend(const Panels& panels) {
   for (const std::int64_t stripe : in_order(std::move(stripes)))
     mended = mend_stripe(static_cast<std::uint64_t>(stripe)) && mended;
   // CheckWeights::restore does the same, but moves them to another place.
-  const CheckWeights drawn(seed_, matrix_.panels());
+  const CheckWeights drawn(seed_, matrix_.panels(), matrix_.columns());
   const ProductCheck check = drawn.product(0, nullptr);
   std::memcpy(row_weights_.data(), check.lane_weights, row_weights_.size());
   std::memcpy(factors_.data(), check.factors, factors_.size());
+  std::memcpy(scale_factors_.data(), check.scale_factors, scale_factors_.size());
   std::ranges::copy(matrix_.check_sums().columns, columns_.columns.begin());
   columns_.constant = matrix_.check_sums().constant;
   return mended;

@@ -97,6 +97,7 @@ class ProductFaults {
   AlignedBuffer quantized_again_;
   std::span<std::uint8_t> row_weights_;  ///< of check_weights_
   std::span<std::uint8_t> factors_;
+  std::span<std::uint8_t> scale_factors_;
   std::vector<float> y_right_;                  ///< [tokens][stride()]
   std::vector<float> y_;                        ///< the same between trials
   std::vector<std::int32_t> panel_sums_right_;  ///< [panels][tokens][16]

@@ -85,7 +85,8 @@ constexpr QuantizedActivations activations_from(const QuantizedActivations& x,
           x.mins + mins_per_token(form, columns) * token};
 }
 
-/// Quantizes one token into its place in a block: pointers are those of the block.
+/// Quantizes one token into its place in a block: pointers are those of the block. same_activations
+/// does it again and only reads: whether all that stands there is what comes out.
 struct QuantizeArguments {
   const float* x = nullptr;  ///< [columns]
   std::int64_t columns = 0;  ///< a multiple of form.group

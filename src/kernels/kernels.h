@@ -20,15 +20,20 @@ namespace checkbit {
 
 /// What a product sums up for its check, docs/guard.md ("Exact checks"): per token and lane, the
 /// sum over panels of weight * (integers of all groups + bits of the scales), wrapping at 32 bits.
+/// Bits of scales are numbers of 16 bits, two in a lane, each times a factor of its own
+/// (CheckWeights in weights/product_check.h), their sum times kCheckStep.
 struct ProductCheck {
   static constexpr std::int64_t kPeriod = 64;  ///< panels until the weights of lanes repeat
   const std::int32_t* lane_weights = nullptr;  ///< [kPeriod][16], odd
   const std::int32_t* factors = nullptr;       ///< odd, one per kPeriod panels
-  std::int64_t panel = 0;                      ///< of the first panel, in the check's own count
+  /// Pairs of odd 16-bit numbers, low half first: one for the scales of each scale group and one
+  /// for its minimums' scales, as stored.
+  const std::int32_t* scale_factors = nullptr;
+  std::int64_t panel = 0;        ///< of the first panel, in the check's own count
   std::int32_t* sums = nullptr;  ///< [n_tokens][16], added to; null: nothing is checked
 };
 /// Groups of one row under one activation scale differ by this factor where a token is alone, and
-/// so do the bits of successive scales always. 5 modulo 8, so no two flips of one bit cancel.
+/// scales from integers always. 5 modulo 8, so no two flips of one bit cancel.
 inline constexpr std::uint32_t kCheckStep = 0x9e3779b5u;
 
 /// y[t][16 p + lane] = sum over columns of W[row][column] x[t][column] for panels p.

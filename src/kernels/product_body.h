@@ -94,6 +94,7 @@ struct TileInputs {
   const float* scales;
   const std::int32_t* starts;
   const std::int32_t* mins;
+  std::int64_t scale_group;  ///< the record's first, in the row
 };
 
 /// The sums of the other chains, where there are any: `next` exchanges them with those in use.
@@ -196,10 +197,12 @@ CB_INLINE void min_sums(const TileInputs& in, int index, I32x16 (&mins)[kTokens]
 template <int kTokens>
 struct TileCheck {
   bool on;
+  const std::int32_t* scale_factors;
   I32x16 sums[kTokens];  ///< integers of all groups
-  I32x16 scale_bits;     ///< a polynomial in kCheckStep over the bits of the scales
+  I32x16 scale_bits;     ///< the bits of all scales, times their factors
   CB_INLINE void start(const ProductCheck& check) {
     on = check.sums != nullptr;
+    scale_factors = check.scale_factors;
     scale_bits = i32_zero();
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) sums[t] = i32_zero();
@@ -214,27 +217,25 @@ struct TileCheck {
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) sums[t] = sums[t] + integers[t];
   }
-  /// Bits in the lower half alone, or two of them differ by a power of two that no odd factor
-  /// tells apart.
-  template <bool kHalfScales>
-  CB_INLINE void add_scales(const std::uint8_t* p, int index) {
-    const I32x16 step = i32_set(static_cast<std::int32_t>(kCheckStep));
-    if constexpr (kHalfScales) {
+  /// Of scale group `index` of a record. Halves of two rows stand in one lane.
+  template <class P>
+  CB_INLINE void add_scales(const std::uint8_t* record, std::int64_t first_group, int index) {
+    constexpr IntegerForm kForm = P::kForm;
+    constexpr bool kMins = stores_min_scales(kForm);
+    constexpr int kVectorBytes = kForm.half_scales ? 32 : 64;
+    const std::int32_t* factors = scale_factors + (first_group + index) * (kMins ? 2 : 1);
+    const std::uint8_t* p = record + kVectorBytes * index;
+    scale_bits = dot_pairs(scale_bits, i16_load<kVectorBytes>(p), factors[0]);
+    if constexpr (kMins)
       scale_bits =
-          scale_bits * step + i32_load_u16(reinterpret_cast<const std::uint16_t*>(p) + 16 * index);
-    } else {
-      const I32x16 bits = i32_load(reinterpret_cast<const std::int32_t*>(p) + 16 * index);
-      scale_bits = scale_bits * step + bits;
-      scale_bits = scale_bits * step + i32_shift_right<16>(bits);
-    }
+          dot_pairs(scale_bits, i16_load<kVectorBytes>(p + P::kLayout.min_offset), factors[1]);
   }
-  /// To the sums of tokens from `token` on; `power` is of the steps that later scales take.
-  CB_INLINE void finish(const ProductCheck& check, std::int64_t panel, std::int64_t token,
-                        std::uint32_t power = 1) const {
+  /// To the sums of tokens from `token` on.
+  CB_INLINE void finish(const ProductCheck& check, std::int64_t panel, std::int64_t token) const {
     panel += check.panel;
     const I32x16 weights = i32_load(check.lane_weights + 16 * (panel % ProductCheck::kPeriod)) *
                            i32_set(check.factors[panel / ProductCheck::kPeriod]);
-    const I32x16 bits = scale_bits * i32_set(static_cast<std::int32_t>(power));
+    const I32x16 bits = scale_bits * i32_set(static_cast<std::int32_t>(kCheckStep));
     CB_UNROLL
     for (int t = 0; t < kTokens; ++t) {
       std::int32_t* to = check.sums + 16 * (token + t);
@@ -260,9 +261,7 @@ CB_INLINE void add_scale_group(const TileInputs& in, int index, I32x16 (&total)[
       total[t] = i32_shift_left<std::bit_width(kUnits) - 1>(total[t]) - mins[t];
   }
   if (check.on) {
-    check.template add_scales<kForm.half_scales>(in.record, index);
-    if constexpr (stores_min_scales(kForm))
-      check.template add_scales<kForm.half_scales>(in.record + P::kLayout.min_offset, index);
+    check.template add_scales<P>(in.record, in.scale_group, index);
     check.add(total);
     if constexpr (stores_min_scales(kForm) && kForm.has_sub_min) check.add(mins);
   }
@@ -301,6 +300,7 @@ CB_INLINE TileInputs tile_inputs(const ProductArguments& a, std::int64_t first_t
   in.scales = x.scales + scales_per_token(kX, at) * kWidth + lane;
   in.starts = x.starts + starts_per_token(kX, at) * kWidth + lane;
   in.mins = x.mins + (P::kForm.has_min ? mins_per_token(kX, at) * kWidth + lane : 0);
+  in.scale_group = index * kLayout.n_scales;
   return in;
 }
 
@@ -315,6 +315,7 @@ CB_INLINE void next_record(TileInputs& in) {
   in.scales += kWidth;
   in.starts += kLayout.n_subs * kWidth;
   in.mins += mins_per_token(kX, kX.group) * kWidth;
+  in.scale_group += kLayout.n_scales;
 }
 
 /// kTokens tokens, from `lane` on in the block at `block`, of n_panels panels whose quants are

@@ -8,19 +8,26 @@ namespace checkbit {
 namespace {
 
 constexpr std::int64_t kFirstPanel = ProductCheck::kPeriod - 2;  // factors change within
+constexpr int kMostPairs = 256;                                  // of the scales of one row
 constexpr int kCheckedTokens[] = {1, 4, 5, 13, 16, 33, kTokens};
 
 std::uint32_t bits(std::int64_t x) { return static_cast<std::uint32_t>(x); }
 
-/// Odd weights of rows, two factors.
+/// Odd weights of rows, two factors, and pairs of odd factors of scales.
 struct Weights {
-  std::vector<std::int32_t> lanes, factors;
+  std::vector<std::int32_t> lanes, factors, scale_factors;
   Weights() {
     Random random(77);
     for (int i = 0; i < ProductCheck::kPeriod * kPanelRows; ++i)
       lanes.push_back(static_cast<std::int32_t>(random.next() | 1));
     factors = {static_cast<std::int32_t>(random.next() | 1),
                static_cast<std::int32_t>(random.next() | 1)};
+    for (int pair = 0; pair < kMostPairs; ++pair)
+      scale_factors.push_back((12 * pair + 7) * 0x10000 | ((-12 * pair - 1) & 0xffff));
+  }
+  /// What a row's scales are multiplied with: binary16 of two rows share a lane.
+  std::uint32_t of_scales(const IntegerForm& form, int row) const {
+    return of(form.half_scales ? row / kPanelRows * kPanelRows + row % kPanelRows / 2 : row);
   }
   std::uint32_t of(int row) const {
     const std::int64_t panel = kFirstPanel + row / kPanelRows;
@@ -40,23 +47,31 @@ std::uint32_t coefficient(const Problem& p, const ProductLine& line, int row, in
   return bits(w * p.sub_scales[sub] + minimum);
 }
 
-/// The bits of a row's scales in order, as one number.
-std::uint32_t scale_number(const Problem& p, const IntegerForm& form, int row) {
-  std::uint32_t number = 0;
+std::int64_t signed_half(std::uint32_t bits, int half) {
+  const std::int64_t value = bits >> 16 * half & 0xffff;
+  return value < 0x8000 ? value : value - 0x10000;
+}
+
+/// The bits of a row's scales, 16 at a time, each times its factor.
+std::uint32_t scale_number(const Problem& p, const IntegerForm& form, int row,
+                           std::span<const std::int32_t> scale_factors) {
+  std::int64_t number = 0;
+  std::size_t pair = 0;
   const auto add = [&](float scale) {
+    const std::uint32_t factors = bits(scale_factors[pair++]);
     if (form.half_scales) {
-      number = number * kCheckStep + float_to_half(scale);
-    } else {
-      const auto all = std::bit_cast<std::uint32_t>(scale);
-      number = (number * kCheckStep + all) * kCheckStep + (all >> 16);
+      number += signed_half(float_to_half(scale), 0) * signed_half(factors, row % 2);
+      return;
     }
+    const auto all = std::bit_cast<std::uint32_t>(scale);
+    for (const int half : {0, 1}) number += signed_half(all, half) * signed_half(factors, half);
   };
   const int groups = p.columns / form.scale_elements;
   for (int g = row * groups; g < (row + 1) * groups; ++g) {
     add(p.scales[static_cast<std::size_t>(g)]);
     if (form.has_min && form.min_ratio == 0) add(p.min_scales[static_cast<std::size_t>(g)]);
   }
-  return number;
+  return bits(number);
 }
 
 /// The side of the check that is known before the product.
@@ -66,7 +81,8 @@ struct Expected {
   Expected(const Problem& p, const ProductLine& line, const Weights& weights)
       : columns(static_cast<std::size_t>(p.columns)) {
     for (int row = 0; row < kRows; ++row) {
-      constant += weights.of(row) * scale_number(p, line.form, row);
+      constant += weights.of_scales(line.form, row) * kCheckStep *
+                  scale_number(p, line.form, row, weights.scale_factors);
       for (int k = 0; k < p.columns; ++k) {
         auto& sum = columns[static_cast<std::size_t>(k)];
         sum = static_cast<std::int32_t>(bits(sum) + weights.of(row) * coefficient(p, line, row, k));
@@ -99,8 +115,8 @@ struct Checked {
     arguments.scratch = scratch.data();
     arguments.y = y.data();
     arguments.y_stride = kRows;
-    arguments.check = {row_weights.lanes.data(), row_weights.factors.data(), kFirstPanel,
-                       lanes.data()};
+    arguments.check = {row_weights.lanes.data(), row_weights.factors.data(),
+                       row_weights.scale_factors.data(), kFirstPanel, lanes.data()};
   }
   Checked(const Checked&) = delete;
   Checked& operator=(const Checked&) = delete;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "kernels/product_test_problem.h"
 
@@ -164,21 +165,25 @@ struct Quantized {
         q(4 * x.size(), 99),
         scales(4 * x.size(), 99.0f),
         starts(4 * x.size(), 99),
-        mins(4 * x.size(), 99) {
-    kernels_for(isa).quantize_activations({.x = x.data(),
-                                           .columns = static_cast<std::int64_t>(x.size()),
-                                           .form = form,
-                                           .width = 4,
-                                           .lane = 1,
-                                           .q = q.data(),
-                                           .scales = scales.data(),
-                                           .starts = starts.data(),
-                                           .mins = mins.data()});
+        mins(4 * x.size(), 99),
+        arguments{.x = x.data(),
+                  .columns = static_cast<std::int64_t>(x.size()),
+                  .form = form,
+                  .width = 4,
+                  .lane = 1,
+                  .q = q.data(),
+                  .scales = scales.data(),
+                  .starts = starts.data(),
+                  .mins = mins.data()} {
+    kernels_for(isa).quantize_activations(arguments);
   }
+  Quantized(const Quantized&) = delete;
+  Quantized& operator=(const Quantized&) = delete;
   std::size_t group;
   std::vector<std::int8_t> q;
   std::vector<float> scales;
   std::vector<std::int32_t> starts, mins;
+  QuantizeArguments arguments;
   std::int8_t q_at(std::size_t column) const {
     return q[(column / group * 4 + 1) * group + column % group];
   }
@@ -236,6 +241,41 @@ TEST(QuantizeActivations, EveryInstructionSetFollowsTheRule) {
       EXPECT_EQ(std::ranges::count(out.scales, 99.0f),
                 std::ssize(out.scales) - std::ssize(x) / form.group);
       EXPECT_EQ(out.q[0], 99);
+    }
+  }
+}
+
+/// The second quantization: every bit that the first wrote counts, and no other.
+TEST(SameActivations, SeesEveryChangedBitOfItsTokenAlone) {
+  constexpr std::size_t kColumns = 512;
+  auto x = random_floats(4, kColumns, 5);
+  x[100] = std::numeric_limits<float>::infinity();
+  for (const ProductLine& line : kProductLines) {
+    IntegerForm integer = line.form;
+    integer.q_offset = 7;
+    const ActivationForm form = activation_form(integer);
+    for (const Isa isa : present_isas()) {
+      SCOPED_TRACE(fmt::format("{} {}", line.name, to_string(isa)));
+      Quantized out(isa, x, form);
+      const auto same = [&] { return kernels_for(isa).same_activations(out.arguments); };
+      EXPECT_TRUE(same());
+      // Of `entries` the first `written` are of the block of four, `run` in a row of one token.
+      const auto flip = [&](auto& entries, std::int64_t written, std::size_t run) {
+        auto* const bytes = reinterpret_cast<std::uint8_t*>(entries.data());
+        const std::size_t size = sizeof entries[0];
+        for (std::size_t bit = 0; bit < 8 * size * entries.size(); bit += 61) {
+          const std::size_t entry = bit / 8 / size;
+          const bool own = entry < 4 * static_cast<std::size_t>(written) && entry / run % 4 == 1;
+          const auto mask = static_cast<std::uint8_t>(1 << bit % 8);
+          bytes[bit / 8] ^= mask;
+          ASSERT_EQ(same(), !own) << "entry " << entry << " bit " << bit;
+          bytes[bit / 8] ^= mask;
+        }
+      };
+      flip(out.q, kColumns, out.group);
+      flip(out.scales, scales_per_token(form, kColumns), 1);
+      flip(out.starts, starts_per_token(form, kColumns), 1);
+      flip(out.mins, mins_per_token(form, kColumns), 1);
     }
   }
 }

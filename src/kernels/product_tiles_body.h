@@ -110,23 +110,10 @@ CB_INLINE void add_sums(TileInputs in, int index, int lane,
   add_scale_group<P, kWidestBlock, 8>(in, index, total, acc, check);
 }
 
-/// kCheckStep to the number of steps that the bits of the scales of n_records take.
-template <class P>
-std::uint32_t check_power(std::int64_t n_records) {
-  constexpr int kPerGroup = (P::kForm.half_scales ? 1 : 2) * (stores_min_scales(P::kForm) ? 2 : 1);
-  std::uint32_t power = 1;
-  std::uint32_t square = kCheckStep;
-  for (std::int64_t i = n_records * P::kLayout.n_scales * kPerGroup; i > 0; i /= 2) {
-    if (i % 2 == 1) power *= square;
-    square *= square;
-  }
-  return power;
-}
-
 /// Adds n_records from `record` on to y of kBlocks blocks of tokens, for a's first panel.
 template <class P, int kBlocks>
 CB_NOINLINE void tiled_chunk(const ProductArguments& a, std::int64_t token, std::int64_t record,
-                             int n_records, const std::uint8_t* weights, std::uint32_t power) {
+                             int n_records, const std::uint8_t* weights) {
   constexpr int kPlanes = Tiled<P>::kPlanes;
   TileInputs in[kBlocks];
   F32x16 acc[2 * kBlocks][8];
@@ -156,8 +143,7 @@ CB_NOINLINE void tiled_chunk(const ProductArguments& a, std::int64_t token, std:
   for (int t = 0; t < kWidestBlock * kBlocks; ++t) f32_store(y + t * a.y_stride, acc[t / 8][t % 8]);
   if (a.check.sums == nullptr) return;
   CB_UNROLL
-  for (int part = 0; part < 2 * kBlocks; ++part)
-    checks[part].finish(a.check, 0, token + 8 * part, power);
+  for (int part = 0; part < 2 * kBlocks; ++part) checks[part].finish(a.check, 0, token + 8 * part);
 }
 
 /// The first n_tokens, a multiple of kWidestBlock.
@@ -173,12 +159,10 @@ void tiled_panels(const ProductArguments& a, std::int64_t n_tokens) {
       const std::int64_t left = records - record;
       const int n = left < T::kChunkRecords ? static_cast<int>(left) : T::kChunkRecords;
       const std::uint8_t* rows = unpack_chunk<P>(one, record, n, weights);
-      const std::uint32_t power =
-          a.check.sums == nullptr ? 1 : check_power<P>(records - record - n);
       std::int64_t token = 0;
       for (; token + kWidestBlock * T::kBlocks <= n_tokens; token += kWidestBlock * T::kBlocks)
-        tiled_chunk<P, T::kBlocks>(one, token, record, n, rows, power);
-      if (token < n_tokens) tiled_chunk<P, 1>(one, token, record, n, rows, power);
+        tiled_chunk<P, T::kBlocks>(one, token, record, n, rows);
+      if (token < n_tokens) tiled_chunk<P, 1>(one, token, record, n, rows);
     }
   }
   tiles_release();

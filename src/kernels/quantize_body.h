@@ -1,16 +1,20 @@
 // Activations to 8 bits, and the peak of the products that take them. Included per instruction set,
 // after product_body.h. Rounding: docs/numerics.md, "Products".
 
-/// Rounds a group of `columns` to nearest even after multiplying by `inverse`; sums of 16 go to
-/// `sums`.
-CB_INLINE void round_group(const float* x, int columns, float inverse, std::int8_t* out,
+/// Rounds a group of `columns` to nearest even after multiplying by `inverse`; sums of sub-groups
+/// of `sub` columns go to `sums`.
+CB_INLINE void round_group(const float* x, int columns, int sub, float inverse, std::int8_t* out,
                            std::int32_t* sums) {
   const F32x16 factor = f32_set(inverse);
-  for (int i = 0; i < columns; i += 16) {
-    i8_store(out + i, i32_round(f32_load(x + i) * factor));
-    // Of the stored bytes: they are small also where x is not finite and the rounded value is
-    // INT32_MIN.
-    sums[i / 16] = i32_sum(i32_load_i8(reinterpret_cast<const std::uint8_t*>(out + i)));
+  for (int i = 0; i < columns;) {
+    I32x16 sum = i32_zero();
+    for (const int end = i + sub; i < end; i += 16) {
+      i8_store(out + i, i32_round(f32_load(x + i) * factor));
+      // Of the stored bytes: they are small also where x is not finite and the rounded value is
+      // INT32_MIN.
+      sum = sum + i32_load_i8(reinterpret_cast<const std::uint8_t*>(out + i));
+    }
+    *sums++ = i32_sum(sum);
   }
 }
 
@@ -25,30 +29,55 @@ CB_INLINE void group_peaks(const float* x, int columns, int groups, float* peaks
   }
 }
 
-/// Sums of sub-groups, and of what minimums take, from sums of 16.
+/// Where quantized values go: into memory.
+struct ValueWriter {
+  CB_INLINE std::int8_t* room(std::int8_t* q) { return q; }
+  CB_INLINE void keep_bytes(const std::int8_t*, int) {}
+  template <class T>
+  CB_INLINE void keep(T* at, T value) {
+    *at = value;
+  }
+};
+
+/// Or nowhere: they are compared with what stands there.
+struct ValueComparer {
+  alignas(64) std::int8_t bytes[256];  ///< of one group
+  std::uint64_t differences = 0;
+  CB_INLINE std::int8_t* room(std::int8_t*) { return bytes; }
+  CB_INLINE void keep_bytes(const std::int8_t* q, int n) {
+    for (int i = 0; i < n; i += 16) {
+      std::uint64_t right[2], there[2];
+      std::memcpy(right, bytes + i, 16);
+      std::memcpy(there, q + i, 16);
+      differences |= (right[0] ^ there[0]) | (right[1] ^ there[1]);
+    }
+  }
+  template <class T>
+  CB_INLINE void keep(const T* at, T value) {
+    differences |= std::bit_cast<std::uint32_t>(*at) ^ std::bit_cast<std::uint32_t>(value);
+  }
+};
+
+/// What is kept of the sums of sub-groups: they themselves, and what minimums take.
 struct SumWriter {
   [[gnu::always_inline]] explicit SumWriter(const QuantizeArguments& a)
       : form(a.form),
         width(a.width),
         starts(a.starts + a.lane),
         mins(a.mins + a.lane),
-        sums_per_sub(a.form.sub / 16),
+        subs(a.form.group / a.form.sub),
         subs_per_min(a.form.min_step / a.form.sub) {}
 
-  [[gnu::always_inline]] void write(const std::int32_t* sums, float scale) {
-    std::int32_t sub_sums[16];
-    int n_subs = 0;
-    for (int i = 0; i < form.group / 16; i += sums_per_sub) {
-      std::int32_t sum = sums[i];
-      for (int k = 1; k < sums_per_sub; ++k) sum += sums[i + k];
-      sub_sums[n_subs++] = sum;
-      *starts = -form.offset * sum;
+  template <class Out>
+  [[gnu::always_inline]] void write(const std::int32_t* sums, float scale, Out& out) {
+    for (int i = 0; i < subs; ++i) {
+      out.keep(starts, -form.offset * sums[i]);
       starts += width;
     }
     if (form.mins == ActivationForm::Mins::none) return;
-    for (int i = 0; i < n_subs; i += subs_per_min) {
-      *mins = form.mins == ActivationForm::Mins::sums ? scaled_sum(sub_sums + i, scale)
-                                                      : pair_of(sub_sums + i);
+    for (int i = 0; i < subs; i += subs_per_min) {
+      out.keep(mins, form.mins == ActivationForm::Mins::sums ? scaled_sum(sums + i, scale)
+                                                             : pair_of(sums + i));
       mins += width;
     }
   }
@@ -69,11 +98,12 @@ struct SumWriter {
   const int width;
   std::int32_t* starts;
   std::int32_t* mins;
-  const int sums_per_sub;
+  const int subs;
   const int subs_per_min;
 };
 
-void quantize_activations(const QuantizeArguments& a) {
+template <class Out>
+CB_INLINE void quantize_to(const QuantizeArguments& a, Out& out) {
   constexpr int kAtOnce = 16;
   const int group = a.form.group;
   const int width = a.width;
@@ -90,15 +120,27 @@ void quantize_activations(const QuantizeArguments& a) {
     for (int g = 0; g < kAtOnce; ++g) inverses[g] = peaks[g] > 0.0f ? 127.0f / peaks[g] : 0.0f;
     for (int g = 0; g < groups; ++g) {
       std::int32_t sums[16];
-      round_group(x, group, inverses[g], q, sums);
+      round_group(x, group, a.form.sub, inverses[g], out.room(q), sums);
+      out.keep_bytes(q, group);
       const float scale = peaks[g] / 127.0f;
-      *scales = scale;
+      out.keep(scales, scale);
       scales += width;
-      writer.write(sums, scale);
+      writer.write(sums, scale, out);
       x += group;
       q += static_cast<std::int64_t>(group) * width;
     }
   }
+}
+
+void quantize_activations(const QuantizeArguments& a) {
+  ValueWriter out;
+  quantize_to(a, out);
+}
+
+bool same_activations(const QuantizeArguments& a) {
+  ValueComparer out;
+  quantize_to(a, out);
+  return out.differences == 0;
 }
 
 /// Nothing but independent 8-bit dot products: the machine's integer peak. Returns the

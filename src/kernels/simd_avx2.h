@@ -109,17 +109,9 @@ template <int kShift>
 CB_INLINE I32x16 i32_shift_left(I32x16 x) {
   return {_mm256_slli_epi32(x.a, kShift), _mm256_slli_epi32(x.b, kShift)};
 }
-template <int kShift>
-CB_INLINE I32x16 i32_shift_right(I32x16 x) {
-  return {_mm256_srli_epi32(x.a, kShift), _mm256_srli_epi32(x.b, kShift)};
-}
 CB_INLINE I32x16 i32_load_u8(const std::uint8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))};
-}
-CB_INLINE I32x16 i32_load_u16(const std::uint16_t* p) {
-  return {_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
-          _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
 }
 CB_INLINE I32x16 operator*(I32x16 x, I32x16 y) {
   return {_mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)};
@@ -249,6 +241,12 @@ CB_INLINE void dot16(I32x16 (&acc)[kTokens], const U8x64 (&w)[4], const std::int
   }
 }
 
+template <int kBytes>
+CB_INLINE I16x32 i16_load(const std::uint8_t* p) {
+  const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  if constexpr (kBytes == 32) return {a, _mm256_setzero_si256()};
+  return {a, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
+}
 CB_INLINE I16x32 i16_load_i8(const std::uint8_t* p) {
   return {_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
           _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16)))};

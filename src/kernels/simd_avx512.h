@@ -68,16 +68,9 @@ template <int kShift>
 CB_INLINE I32x16 i32_shift_left(I32x16 a) {
   return {_mm512_slli_epi32(a.v, kShift)};
 }
-template <int kShift>
-CB_INLINE I32x16 i32_shift_right(I32x16 a) {
-  return {_mm512_srli_epi32(a.v, kShift)};
-}
 CB_INLINE I32x16 operator*(I32x16 a, I32x16 b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
 CB_INLINE I32x16 i32_load_u8(const std::uint8_t* p) {
   return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
-}
-CB_INLINE I32x16 i32_load_u16(const std::uint16_t* p) {
-  return {_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
 CB_INLINE I32x16 i32_load_i8(const std::uint8_t* p) {
   return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
@@ -206,6 +199,12 @@ CB_INLINE void u8_fold(std::uint8_t* p, U8x64 w, int offset, const std::uint8_t*
   _mm512_storeu_si512(p + 64, _mm512_mask_blend_epi8(kOdd, _mm512_srli_epi16(even, 8), odd));
 }
 
+template <int kBytes>
+CB_INLINE I16x32 i16_load(const std::uint8_t* p) {
+  if constexpr (kBytes == 32)
+    return {_mm512_zextsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+  return {_mm512_loadu_si512(p)};
+}
 CB_INLINE I16x32 i16_load_i8(const std::uint8_t* p) {
   return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }

@@ -101,10 +101,6 @@ template <int kShift>
 CB_INLINE I32x16 i32_shift_left(I32x16 a) {
   CB_QUARTERS(I32x16, vshlq_n_s32(a.v[i], kShift));
 }
-template <int kShift>
-CB_INLINE I32x16 i32_shift_right(I32x16 a) {
-  CB_QUARTERS(I32x16, vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_s32(a.v[i]), kShift)));
-}
 CB_INLINE I32x16 i32_load_u8(const std::uint8_t* p) {
   const uint8x16_t bytes = vld1q_u8(p);
   const uint16x8_t low = vmovl_u8(vget_low_u8(bytes));
@@ -113,9 +109,6 @@ CB_INLINE I32x16 i32_load_u8(const std::uint8_t* p) {
            vreinterpretq_s32_u32(vmovl_high_u16(low)),
            vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(high))),
            vreinterpretq_s32_u32(vmovl_high_u16(high))}};
-}
-CB_INLINE I32x16 i32_load_u16(const std::uint16_t* p) {
-  CB_QUARTERS(I32x16, vreinterpretq_s32_u32(vmovl_u16(vld1_u16(p + 4 * i))));
 }
 CB_INLINE I32x16 operator*(I32x16 a, I32x16 b) { CB_QUARTERS(I32x16, vmulq_s32(a.v[i], b.v[i])); }
 CB_INLINE I32x16 i32_load_i8(const std::uint8_t* p) {
@@ -277,6 +270,11 @@ CB_INLINE void dot16(I32x16 (&acc)[kTokens], const U8x64 (&w)[4], const std::int
 }
 #endif
 
+template <int kBytes>
+CB_INLINE I16x32 i16_load(const std::uint8_t* p) {
+  CB_QUARTERS(I16x32,
+              i < kBytes / 16 ? vreinterpretq_s16_u8(vld1q_u8(p + 16 * i)) : vdupq_n_s16(0));
+}
 CB_INLINE I16x32 i16_load_i8(const std::uint8_t* p) {
   CB_QUARTERS(I16x32, vmovl_s8(vreinterpret_s8_u8(vld1_u8(p + 8 * i))));
 }

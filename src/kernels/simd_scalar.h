@@ -93,15 +93,9 @@ template <int kShift>
 CB_INLINE I32x16 i32_shift_left(I32x16 a) {
   CB_WRAPPING(detail_bits(a.v[i]) << kShift);
 }
-/// Zeros come in from above.
-template <int kShift>
-CB_INLINE I32x16 i32_shift_right(I32x16 a) {
-  CB_WRAPPING(detail_bits(a.v[i]) >> kShift);
-}
 #undef CB_WRAPPING
-/// Sixteen unsigned bytes, or numbers of 16 bits, widened.
+/// Sixteen unsigned bytes, widened.
 CB_INLINE I32x16 i32_load_u8(const std::uint8_t* p) { CB_LANES(I32x16, p[i]); }
-CB_INLINE I32x16 i32_load_u16(const std::uint16_t* p) { CB_LANES(I32x16, p[i]); }
 /// Sixteen signed bytes, widened.
 CB_INLINE I32x16 i32_load_i8(const std::uint8_t* p) {
   CB_LANES(I32x16, static_cast<std::int8_t>(p[i]));
@@ -195,6 +189,13 @@ CB_INLINE void u8_fold(std::uint8_t* p, U8x64 w, int offset, const std::uint8_t*
   }
 }
 
+/// Pairs of 16 bits per lane, from 32 or 64 bytes; lanes without any are zero.
+template <int kBytes>
+CB_INLINE I16x32 i16_load(const std::uint8_t* p) {
+  I16x32 r = {};
+  std::memcpy(r.v, p, kBytes);
+  return r;
+}
 /// Thirty-two signed bytes, widened to pairs of 16 bits per lane.
 CB_INLINE I16x32 i16_load_i8(const std::uint8_t* p) {
   I16x32 r;
@@ -210,11 +211,13 @@ CB_INLINE I16x32 i16_of_i32(I32x16 a) {
   }
   return r;
 }
-/// acc[lane] += a[lane][0] * low half of x + a[lane][1] * high half of x.
+/// acc[lane] += a[lane][0] * low half of x + a[lane][1] * high half of x, wrapping at 32 bits. Not
+/// all four are -2^15.
 CB_INLINE I32x16 dot_pairs(I32x16 acc, I16x32 a, std::int32_t x) {
   const std::int32_t low = static_cast<std::int16_t>(x), high = x >> 16;
-  for (int i = 0; i < 16; ++i) acc.v[i] += a.v[2 * i] * low + a.v[2 * i + 1] * high;
-  return acc;
+  CB_LANES(I32x16,
+           static_cast<std::int32_t>(detail_bits(acc.v[i]) +
+                                     detail_bits(a.v[2 * i] * low + a.v[2 * i + 1] * high)));
 }
 /// Asks for kBytes from p on to be brought near; p need not be valid.
 template <int kBytes>

@@ -170,12 +170,12 @@ ColumnSums PackedMatrix::sum_columns(std::int64_t begin_panel, std::int64_t end_
   const Kernels& kernels = kernels_for(best_isa());
   ColumnSums sums{std::vector<std::int32_t>(static_cast<std::size_t>(columns_)), 0};
   for (std::int64_t row = begin_panel * kPanelRows; row < end_panel * kPanelRows; ++row) {
-    const std::uint32_t u =
-        check_weights_->of(check_panel_ + row / kPanelRows, static_cast<int>(row % kPanelRows));
+    const CheckedRow at{*check_weights_, check_panel_ + row / kPanelRows,
+                        static_cast<int>(row % kPanelRows)};
     if (row < rows_) {
-      add_row(kernels, format(), form_, row_source(row), u, sums);
+      add_row(kernels, format(), form_, row_source(row), at, sums);
     } else {
-      add_padding_row(form_, u, sums);
+      add_padding_row(form_, at, sums);
     }
   }
   return sums;

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "base/float16.h"
 #include "base/random.h"
@@ -254,7 +255,7 @@ TEST_P(Matrix, AgreesWithItsCheckUntilABitChanges) {
   Source s;
   fill_source(s, *GetParam(), 37, 512);
   const auto x = activations(512);
-  const CheckWeights weights(4711, 70);
+  const CheckWeights weights(4711, 70, 512);
   for (const bool repack : {true, false}) {
     auto m = PackedMatrix::prepare(s.tensor, {.repack = repack});
     ASSERT_TRUE(m.ok()) << m.error().message;
@@ -278,8 +279,8 @@ TEST_P(Matrix, AgreesWithItsCheckUntilABitChanges) {
 }
 
 TEST(CheckWeights, AreOddSecretAndDrawnAgain) {
-  CheckWeights weights(1, 200);
-  const CheckWeights same(1, 200), other(2, 200);
+  CheckWeights weights(1, 200, 512);
+  const CheckWeights same(1, 200, 512), other(2, 200, 512);
   int equal = 0;
   for (int panel = 0; panel < 200; ++panel) {
     for (int lane = 0; lane < kPanelRows; ++lane) {
@@ -295,6 +296,24 @@ TEST(CheckWeights, AreOddSecretAndDrawnAgain) {
   EXPECT_NE(weights.of(0, 5), same.of(0, 5));
   EXPECT_TRUE(weights.restore());
   EXPECT_EQ(weights.of(0, 5), same.of(0, 5));
+  const_cast<std::int32_t*>(weights.product(0, nullptr).scale_factors)[7] ^= 4;
+  EXPECT_TRUE(weights.restore());
+  EXPECT_EQ(weights.scale_factors(7), same.scale_factors(7));
+}
+
+/// No two flips of one bit in the scales of a row cancel: factors are odd, and neither equal nor
+/// opposite.
+TEST(CheckWeights, FactorsOfScalesAreAllDifferent) {
+  const CheckWeights weights(3, 1, std::int64_t{16} << 13);
+  std::set<int> seen;
+  for (std::size_t pair = 0; pair < std::size_t{1} << 13; ++pair) {
+    const std::int32_t both = weights.scale_factors(pair);
+    for (const int factor :
+         {static_cast<std::int16_t>(both), static_cast<std::int16_t>(both >> 16)}) {
+      EXPECT_NE(factor % 2, 0);
+      EXPECT_TRUE(seen.insert(std::abs(factor)).second) << factor;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, Matrix, testing::ValuesIn(readable_formats()),

@@ -16,15 +16,36 @@ std::vector<std::int32_t> odd_numbers(std::uint64_t seed, std::uint64_t stream, 
   return numbers;
 }
 
-/// The next coefficient of the polynomial over a row's scales, as a product reads them.
-void add_scale_bits(float scale, bool half, std::uint32_t& hash) {
+/// Pairs of (4 i + 1) k modulo 2^16 for a secret odd k: 2^14 numbers, none the opposite of another.
+std::vector<std::int32_t> draw_scale_pairs(std::uint64_t seed, std::int64_t columns) {
+  constexpr std::int64_t kLeastColumns = 16;  // of a scale, with its minimum's scale 32
+  Random random(seed, 2);
+  const auto k = static_cast<std::uint32_t>(random.next() | 1);
+  std::vector<std::int32_t> pairs(static_cast<std::size_t>(columns / kLeastColumns));
+  std::uint32_t number = 1;
+  for (std::int32_t& pair : pairs) {
+    const std::uint32_t low = number * k & 0xffff;
+    const std::uint32_t high = (number + 4) * k & 0xffff;
+    pair = static_cast<std::int32_t>(high << 16 | low);
+    number += 8;
+  }
+  return pairs;
+}
+
+/// The halves of two numbers of 32 bits, each as a number with a sign.
+std::int16_t low_half(std::uint32_t bits) { return static_cast<std::int16_t>(bits & 0xffff); }
+std::int16_t high_half(std::uint32_t bits) { return static_cast<std::int16_t>(bits >> 16); }
+
+/// The bits of one scale as a product reads them, times their factors.
+std::uint32_t scale_number(float scale, bool half, const CheckedRow& at, std::size_t pair) {
+  const auto factors = static_cast<std::uint32_t>(at.weights.scale_factors(pair));
   if (half) {
-    hash = hash * kCheckStep + float_to_half(scale);
-    return;
+    const int factor = at.lane % 2 == 0 ? low_half(factors) : high_half(factors);
+    return static_cast<std::uint32_t>(factor * low_half(float_to_half(scale)));
   }
   const auto bits = std::bit_cast<std::uint32_t>(scale);
-  hash = hash * kCheckStep + bits;
-  hash = hash * kCheckStep + (bits >> 16);
+  return static_cast<std::uint32_t>(low_half(factors) * low_half(bits)) +
+         static_cast<std::uint32_t>(high_half(factors) * high_half(bits));
 }
 
 /// Integers of a fixed ratio are in units of the minimum's scale.
@@ -34,18 +55,21 @@ std::uint32_t integer_units(const IntegerForm& form) {
 
 }  // namespace
 
-CheckWeights::CheckWeights(std::uint64_t seed, std::int64_t panels)
+CheckWeights::CheckWeights(std::uint64_t seed, std::int64_t panels, std::int64_t columns)
     : seed_(seed),
+      columns_(columns),
       lanes_(odd_numbers(seed, 0, ProductCheck::kPeriod * kPanelRows)),
-      factors_(odd_numbers(seed, 1, static_cast<std::size_t>(panels / ProductCheck::kPeriod + 1))) {
-}
+      factors_(odd_numbers(seed, 1, static_cast<std::size_t>(panels / ProductCheck::kPeriod + 1))),
+      scale_factors_(draw_scale_pairs(seed, columns)) {}
 
 bool CheckWeights::restore() {
   auto lanes = odd_numbers(seed_, 0, lanes_.size());
   auto factors = odd_numbers(seed_, 1, factors_.size());
-  const bool same = lanes == lanes_ && factors == factors_;
+  auto pairs = draw_scale_pairs(seed_, columns_);
+  const bool same = lanes == lanes_ && factors == factors_ && pairs == scale_factors_;
   lanes_.swap(lanes);
   factors_.swap(factors);
+  scale_factors_.swap(pairs);
   return !same;
 }
 
@@ -58,13 +82,15 @@ void ColumnSums::add(const ColumnSums& other) {
 }
 
 void add_row(const Kernels& kernels, const Format& format, const IntegerForm& form,
-             std::span<const std::uint8_t> row, std::uint32_t u, ColumnSums& sums) {
+             std::span<const std::uint8_t> row, const CheckedRow& at, ColumnSums& sums) {
   const int n = format.block_elements;
+  const std::uint32_t u = at.weights.of(at.panel, at.lane);
   const std::uint32_t units = integer_units(form);
   IntegerBlock block;
   std::array<std::uint32_t, 16> factors;
   std::array<std::uint32_t, 16> constants;
   std::uint32_t scale_bits = 0;
+  std::size_t pair = 0;
   for (std::size_t column = 0; column < sums.columns.size();
        column += static_cast<std::size_t>(n)) {
     format.unpack(row.data(), block);
@@ -81,8 +107,9 @@ void add_row(const Kernels& kernels, const Format& format, const IntegerForm& fo
       constants[s] += form.min_ratio == 0 ? minimum : 0u - minimum;
     }
     for (int g = 0; g < n / form.scale_elements; ++g) {
-      add_scale_bits(block.scale[g], form.half_scales, scale_bits);
-      if (stores_min_scales(form)) add_scale_bits(block.min_scale[g], form.half_scales, scale_bits);
+      scale_bits += scale_number(block.scale[g], form.half_scales, at, pair++);
+      if (stores_min_scales(form))
+        scale_bits += scale_number(block.min_scale[g], form.half_scales, at, pair++);
     }
     kernels.add_column_sums({.q = block.q.data(),
                              .n = n,
@@ -91,13 +118,15 @@ void add_row(const Kernels& kernels, const Format& format, const IntegerForm& fo
                              .constants = constants.data(),
                              .columns = sums.columns.data() + column});
   }
-  sums.constant += u * scale_bits;
+  const std::uint32_t v = at.weights.of(at.panel, form.half_scales ? at.lane / 2 : at.lane);
+  sums.constant += v * kCheckStep * scale_bits;
 }
 
-void add_padding_row(const IntegerForm& form, std::uint32_t u, ColumnSums& sums) {
+void add_padding_row(const IntegerForm& form, const CheckedRow& at, ColumnSums& sums) {
   if (form.has_sub_scale) return;
   const bool indexed = form.table != nullptr && form.bits < 8;
   const int weight = (indexed ? form.table[0] : 0) - form.q_offset;
+  const std::uint32_t u = at.weights.of(at.panel, at.lane);
   const std::uint32_t each = u * integer_units(form) * static_cast<std::uint32_t>(weight);
   for (std::int32_t& sum : sums.columns)
     sum = static_cast<std::int32_t>(static_cast<std::uint32_t>(sum) + each);
