@@ -38,15 +38,22 @@ CB_INLINE U8x64 unpack_slice(const std::uint8_t* unit) {
 /// stand in the slice before or, for the first one, at the end of the column to the left.
 template <int kBits, int kWindow, int kSlice>
 CB_INLINE U8x64 window_slice(const std::uint8_t* unit) {
-  constexpr int kTop = kBits * (kWindow - 1);
-  const U8x64 last = unpack_slice<kBits, (kSlice + 7) % 8>(unit);
-  U8x64 older = kSlice == 0 ? u8_rotate(last) : last;
-  if constexpr (kWindow == 3) {
-    const U8x64 oldest = unpack_slice<kBits, (kSlice + 6) % 8>(unit);
-    older = u8_merge<-kBits, ((1 << kBits) - 1) << kBits>(kSlice < 2 ? u8_rotate(oldest) : oldest,
-                                                          older);
+  constexpr int kInside = kSlice % 4;
+  if constexpr (kBits == 2 && kWindow == 3) {
+    // A byte holds four codes that follow one another: the window is six of its bits, or some of
+    // the byte's before it below some of its own.
+    const U8x64 own = u8_load(unit + 64 * (kSlice / 4));
+    if constexpr (kInside >= 2) return u8_shift_mask<2 * kInside - 4, 0x3f>(own);
+    const U8x64 before = kSlice >= 4 ? u8_load(unit) : u8_rotate(u8_load(unit + 64));
+    constexpr int kOwn = 4 - 2 * kInside;
+    return u8_merge<-kOwn, 0x3f & ~((1 << kOwn) - 1)>(
+        u8_shift_mask<8 - kOwn, (1 << kOwn) - 1>(before), own);
+  } else {
+    static_assert(kWindow == 2);
+    const U8x64 last = unpack_slice<kBits, (kSlice + 7) % 8>(unit);
+    return u8_merge<-kBits, ((1 << kBits) - 1) << kBits>(kSlice == 0 ? u8_rotate(last) : last,
+                                                         unpack_slice<kBits, kSlice>(unit));
   }
-  return u8_merge<-kTop, ((1 << kBits) - 1) << kTop>(older, unpack_slice<kBits, kSlice>(unit));
 }
 
 /// Slice kSlice as values: from bit planes and the table, or from bytes unpacked before.
