@@ -43,11 +43,14 @@ CB_INLINE U8x64 window_slice(const std::uint8_t* unit) {
     // A byte holds four codes that follow one another: the window is six of its bits, or some of
     // the byte's before it below some of its own.
     const U8x64 own = u8_load(unit + 64 * (kSlice / 4));
-    if constexpr (kInside >= 2) return u8_shift_mask<2 * kInside - 4, 0x3f>(own);
-    const U8x64 before = kSlice >= 4 ? u8_load(unit) : u8_rotate(u8_load(unit + 64));
-    constexpr int kOwn = 4 - 2 * kInside;
-    return u8_merge<-kOwn, 0x3f & ~((1 << kOwn) - 1)>(
-        u8_shift_mask<8 - kOwn, (1 << kOwn) - 1>(before), own);
+    if constexpr (kInside >= 2) {
+      return u8_shift_mask<2 * kInside - 4, 0x3f>(own);
+    } else {
+      constexpr int kOwn = 4 - 2 * kInside;  // where its own codes begin in the window
+      constexpr int kBelow = (1 << kOwn) - 1;
+      const U8x64 before = kSlice >= 4 ? u8_load(unit) : u8_rotate(u8_load(unit + 64));
+      return u8_merge<-kOwn, 0x3f & ~kBelow>(u8_shift_mask<8 - kOwn, kBelow>(before), own);
+    }
   } else {
     static_assert(kWindow == 2);
     const U8x64 last = unpack_slice<kBits, (kSlice + 7) % 8>(unit);
