@@ -11,6 +11,7 @@ set(CHECKBIT_DEPENDS_protect PkgConfig::ISAL)
 set(CHECKBIT_DEPENDS_run PkgConfig::PCRE2 nlohmann_json::nlohmann_json)
 set(CHECKBIT_DEPENDS_sandbox PkgConfig::SECCOMP PkgConfig::SQLITE)
 set(CHECKBIT_DEPENDS_score Eigen3::Eigen)
+set(CHECKBIT_DEPENDS_quantize ${GLPK_LIBRARY})
 set(CHECKBIT_DEPENDS_cli CLI11::CLI11 PkgConfig::EDIT)
 
 if(CHECKBIT_TESTS)

@@ -142,10 +142,12 @@ void print_template(Console& console, const InspectedModel& facts, bool whole) {
 }
 
 void print_receipt(Console& console, const ModelFile& file) {
-  static constexpr std::array kRows = {
-      std::pair{"source", kKeyReceiptSource}, std::pair{"command", kKeyReceiptCommand},
-      std::pair{"loss", kKeyReceiptLoss}, std::pair{"rounding", kKeyReceiptRounding},
-      std::pair{"allocation", kKeyReceiptAllocation}};
+  static constexpr std::array kRows = {std::pair{"source", kKeyReceiptSource},
+                                       std::pair{"command", kKeyReceiptCommand},
+                                       std::pair{"loss", kKeyReceiptLoss},
+                                       std::pair{"rounding", kKeyReceiptRounding},
+                                       std::pair{"calibration", kKeyReceiptCalibration},
+                                       std::pair{"allocation", kKeyReceiptAllocation}};
   bool first = true;
   for (const auto& [label, key] : kRows) {
     const auto value = file.metadata().get_string(key);

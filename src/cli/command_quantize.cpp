@@ -10,10 +10,10 @@
 
 #include "cli/engine_flags.h"
 #include "cli/quantize_job.h"
+#include "cli/quantize_receipt.h"
 #include "cli/quantize_rounding.h"
 #include "file/metadata_keys.h"
 #include "measure/compare.h"
-#include "measure/session_source.h"
 #include "quantize/write_model.h"
 #include "report/render.h"
 #include "report/text.h"
@@ -23,6 +23,11 @@ namespace {
 
 Status check(const Arguments& arguments) {
   if (arguments.has("--list")) return {};
+  if (arguments.has("--verify-receipt")) {
+    if (!arguments.has("MODEL") && !arguments.has("--output")) return {};
+    return fail(ErrorKind::invalid,
+                "quantize: --verify-receipt takes model and output from the receipt; give neither");
+  }
   const int goals = arguments.has("--type") + arguments.has("--bpw") + arguments.has("--fit");
   if (goals != 1)
     return fail(ErrorKind::invalid, "quantize: give one of --type TYPE, --bpw BITS and --fit SIZE");
@@ -43,7 +48,25 @@ Status check(const Arguments& arguments) {
                 "quantize: --write-imatrix keeps what is measured while writing; it goes with "
                 "neither --imatrix nor --dry-run");
   }
+  for (const char* flag : {"--allocation", "--correct"}) {
+    if (arguments.has(flag) && arguments.has("--type"))
+      return fail(ErrorKind::invalid,
+                  "quantize: {} is about choosing types for --bpw or --fit; --type names them",
+                  flag);
+  }
   return check_rounding_flags(arguments);
+}
+
+Flag allocation_flag() {
+  Flag flag = {.name = "--allocation",
+               .kind = ValueKind::choice,
+               .value_name = "METHOD",
+               .help =
+                   "how --bpw and --fit choose types: integer (branch and bound), table "
+                   "(dynamic programming), convex (one price per byte), closed (equal losses), "
+                   "exchange (bytes moved between pairs) [integer]"};
+  for (const AllocationMethod* method : all_allocations()) flag.choices.push_back(method->name);
+  return flag;
 }
 
 Status print_recipes(Console& console) {
@@ -60,18 +83,6 @@ Status print_recipes(Console& console) {
   return {};
 }
 
-/// Both models over the calibration text, their weights left in the files.
-Result<ComparisonResult> measure_loss(QuantizeJob& job, const std::string& quantized,
-                                      std::span<const TokenId> text, const CompareOptions& compare,
-                                      const Console& console) {
-  SessionOptions options = mapped_session_options(console);
-  options.context_tokens = static_cast<std::int64_t>(compare.context_tokens);
-  CB_TRY(Session model, Session::open(quantized, options));
-  SessionSource changed(model);
-  SessionSource reference(job.session);
-  return compare_models(changed, &reference, text, compare);
-}
-
 /// Writes the file, measures it, and puts the loss into its receipt before it gets its name.
 Result<std::optional<ComparisonResult>> write_measured(const Arguments& arguments, QuantizeJob& job,
                                                        const QuantizePlan& planned,
@@ -82,10 +93,7 @@ Result<std::optional<ComparisonResult>> write_measured(const Arguments& argument
   const bool measures = !arguments.has("--no-measure");
   const std::span<const TokenId> text =
       choice.tokens > 0 ? job.held_out_text() : std::span<const TokenId>(job.text);
-  CompareOptions compare;
-  compare.chunk_tokens = kLossChunk;
-  compare.context_tokens = std::min({text.size(), static_cast<std::size_t>(kLossWindow),
-                                     static_cast<std::size_t>(job.session.context_tokens())});
+  const CompareOptions compare = loss_options(job, text);
   if (measures) receipt.loss = loss_text(0, scored_tokens(text.size(), compare));
   CB_TRY(const std::optional<RoundedModel> rounded,
          round_tensors(choice, job, planned.plan, receipt.source_sha256, console));
@@ -94,7 +102,7 @@ Result<std::optional<ComparisonResult>> write_measured(const Arguments& argument
                        job.session.pool(), nullptr, rounded ? &rounded->tensors : nullptr));
   std::optional<ComparisonResult> loss;
   if (measures) {
-    CB_TRY(loss, measure_loss(job, writer.temporary_path(), text, compare, console));
+    CB_TRY(loss, measure_written(job, writer.temporary_path(), text, compare));
     CB_TRY_STATUS(writer.replace_text(
         kKeyReceiptLoss,
         loss_text(loss->candidates.front().divergence->mean.value, loss->scored_tokens)));
@@ -116,6 +124,8 @@ std::vector<Record> records_of(const QuantizeJob& job, const QuantizePlan& plann
   if (planned.promised_bytes)
     add("peak_bytes_promised", static_cast<double>(*planned.promised_bytes), "bytes");
   if (planned.predicted) add("kl_divergence_predicted", *planned.predicted, "nats");
+  if (planned.summed_damage) add("damage_sum_predicted", *planned.summed_damage, "nats");
+  if (planned.least_damage) add("damage_sum_bound", *planned.least_damage, "nats");
   if (loss) {
     for (const auto& list : {to_records(loss->candidates.front(), console.command_line),
                              run_records(*loss, 2, console.command_line)}) {
@@ -146,6 +156,10 @@ Status print_plan(const Arguments& arguments, const QuantizeJob& job, const Quan
                                   static_cast<double>(*planned.promised_bytes), "bytes"));
   if (planned.predicted)
     records.push_back(make_record(console, "kl_divergence_predicted", *planned.predicted, "nats"));
+  if (planned.summed_damage)
+    records.push_back(make_record(console, "damage_sum_predicted", *planned.summed_damage, "nats"));
+  if (planned.least_damage)
+    records.push_back(make_record(console, "damage_sum_bound", *planned.least_damage, "nats"));
   if (arguments.has("--json")) {
     nlohmann::ordered_json types = nlohmann::ordered_json::object();
     for (const TensorPlan& t : planned.plan.tensors)
@@ -165,6 +179,8 @@ Status print_plan(const Arguments& arguments, const QuantizeJob& job, const Quan
 
 Status run(const Arguments& arguments, Console& console) {
   if (arguments.has("--list")) return print_recipes(console);
+  if (arguments.has("--verify-receipt"))
+    return verify_receipt(arguments.text("--verify-receipt"), console);
   CB_TRY(QuantizeJob job, open_quantize_job(arguments, console));
   CB_TRY(const QuantizePlan planned, make_quantize_plan(arguments, job));
   for (const std::string& note : planned.plan.notes) console.note(note);
@@ -179,6 +195,7 @@ Status run(const Arguments& arguments, Console& console) {
   if (!choice.note.empty()) console.note(choice.note);
   Receipt receipt{.command = console.command_line, .rounding = choice.description};
   CB_TRY(receipt.source_sha256, source_sha256(job.source()));
+  CB_TRY(receipt.calibration_sha256, calibration_sha256(arguments));
   CB_TRY(const std::optional<ComparisonResult> loss,
          write_measured(arguments, job, planned, choice, receipt, console));
   const std::vector<Record> records = records_of(job, planned, loss, console);
@@ -268,9 +285,21 @@ const Command quantize_command = {
           .value_name = "FILE",
           .help = "also write the importance of columns that was measured, as GGUF that "
                   "llama-quantize reads"},
+         allocation_flag(),
+         {.name = "--correct",
+          .kind = ValueKind::integer,
+          .value_name = "N",
+          .help = "with --bpw and --fit: N times, quantize the tensors of one role at a time, "
+                  "measure, and choose types again with predictions corrected by that",
+          .default_value = "0",
+          .maximum = 8},
          {.name = "--portable", .help = "only types that other GGUF programs know"},
          {.name = "--pure", .help = "with --type: that type for every matrix"},
          {.name = "--force", .help = "allow ternary types for ordinary models"},
+         {.name = "--verify-receipt",
+          .kind = ValueKind::path,
+          .value_name = "FILE",
+          .help = "make a quantized file again from its receipt and compare every byte"},
          {.name = "--no-measure", .help = "do not measure the loss"},
          {.name = "--dry-run", .help = "say what would be written, write nothing"},
          {.name = "--list", .help = "list the types and mixes"},
@@ -283,6 +312,7 @@ const Command quantize_command = {
                      "qwen.imatrix.gguf"},
          {.command =
               "checkbit quantize smollm2-135m -o cb3.gguf --type CB3 --calibration book.txt"},
+         {.command = "checkbit quantize --verify-receipt small.gguf"},
          {.command = "checkbit quantize --list"}},
     .check = check,
     .run = run};

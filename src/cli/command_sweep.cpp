@@ -101,7 +101,7 @@ std::vector<std::string> names_of(const Arguments& arguments, const char* flag, 
 Result<SweepJob> open_job(const Arguments& arguments, Console& console) {
   CB_TRY(const std::string path, resolve_model(arguments.text("MODEL")));
   CB_TRY(const std::vector<int> blocks, parse_blocks(names_of(arguments, "--block", "32")));
-  CB_TRY(Session mapped, Session::open(path, mapped_session_options(console)));
+  CB_TRY(Session mapped, Session::open(path, mapped_session_options(console.threads)));
   std::vector<TokenId> calibration = mapped.tokenizer().encode(kCalibrationText);
   QuantizeJob quantize{std::move(mapped),           "",          0, std::move(calibration),
                        "built-in calibration text", std::nullopt};

@@ -4,8 +4,10 @@
 
 #include "base/resident_memory.h"
 #include "cli/engine_flags.h"
+#include "cli/quantize_correction.h"
 #include "cli/read_input.h"
 #include "file/pull.h"
+#include "measure/session_source.h"
 #include "quantize/calibration_text.h"
 #include "quantize/run_memory.h"
 #include "quantize/write_model.h"
@@ -39,9 +41,17 @@ Result<QuantizePlan> plan_for_budget(const BudgetOptions& budget, QuantizeJob& j
   }
   planned.calibration = job.calibration;
   if (job.imatrix) apply_imatrix(*job.imatrix, *planned.calibration);
-  CB_TRY(BudgetPlan plan,
-         plan_budget(job.source(), *planned.calibration, budget, job.session.pool()));
+  CB_TRY(const BudgetPlanner planner,
+         BudgetPlanner::create(job.source(), *planned.calibration, budget, job.session.pool()));
+  CB_TRY(BudgetPlan plan, planner.choose(*job.allocation));
+  DamageFactors factors;
+  for (std::int64_t n = 0; n < job.corrections; ++n) {
+    CB_TRY_STATUS(correct_factors(job, plan, *planned.calibration, calibrator, factors));
+    CB_TRY(plan, planner.choose(*job.allocation, factors));
+  }
   CB_TRY(planned.predicted, calibrator.divergence(plan.noise));
+  planned.summed_damage = plan.summed_damage;
+  planned.least_damage = plan.least_damage;
   planned.plan = std::move(plan.plan);
   return planned;
 }
@@ -83,9 +93,9 @@ Result<QuantizePlan> plan_types(const Arguments& arguments, QuantizeJob& job) {
 
 }  // namespace
 
-SessionOptions mapped_session_options(const Console& console) {
+SessionOptions mapped_session_options(int threads) {
   SessionOptions options;
-  options.threads = console.threads;
+  options.threads = threads;
   options.repack = false;
   options.batch_tokens = kLossWindow / 2;  // a window's context is one pass
   options.max_logits = kLossChunk;
@@ -94,7 +104,7 @@ SessionOptions mapped_session_options(const Console& console) {
 
 Result<QuantizeJob> open_quantize_job(const Arguments& arguments, Console& console) {
   CB_TRY(const std::string path, resolve_model(arguments.text("MODEL")));
-  CB_TRY(Session session, Session::open(path, mapped_session_options(console)));
+  CB_TRY(Session session, Session::open(path, mapped_session_options(console.threads)));
   CB_TRY_STATUS(check_output_path(session.file(), arguments.text("--output")));
   std::optional<ImportanceMatrix> imatrix;
   if (arguments.has("--imatrix")) {
@@ -124,6 +134,25 @@ Result<QuantizeJob> open_quantize_job(const Arguments& arguments, Console& conso
                      std::move(moments)};
 }
 
+CompareOptions loss_options(const QuantizeJob& job, std::span<const TokenId> text) {
+  CompareOptions compare;
+  compare.chunk_tokens = kLossChunk;
+  compare.context_tokens = std::min({text.size(), static_cast<std::size_t>(kLossWindow),
+                                     static_cast<std::size_t>(job.session.context_tokens())});
+  return compare;
+}
+
+Result<ComparisonResult> measure_written(QuantizeJob& job, const std::string& path,
+                                         std::span<const TokenId> text,
+                                         const CompareOptions& compare) {
+  SessionOptions options = mapped_session_options(job.session.pool().size());
+  options.context_tokens = static_cast<std::int64_t>(compare.context_tokens);
+  CB_TRY(Session model, Session::open(path, options));
+  SessionSource changed(model);
+  SessionSource reference(job.session);
+  return compare_models(changed, &reference, text, compare);
+}
+
 Result<QuantizePlan> plan_for_bits(double bits, bool portable, QuantizeJob& job) {
   std::uint64_t elements = 0;
   for (const ModelTensor& t : job.source().tensors()) elements += t.info.elements();
@@ -151,6 +180,9 @@ Status weigh_columns(bool asked_for, QuantizeJob& job, QuantizePlan& planned) {
 }
 
 Result<QuantizePlan> make_quantize_plan(const Arguments& arguments, QuantizeJob& job) {
+  if (arguments.has("--allocation"))
+    job.allocation = find_allocation(arguments.text("--allocation"));
+  if (arguments.has("--correct")) job.corrections = arguments.integer("--correct");
   CB_TRY(QuantizePlan planned, plan_types(arguments, job));
   const bool types_only = arguments.has("--type") && arguments.has("--dry-run");
   if (!types_only) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "measure/compare.h"
 #include "quantize/budget.h"
 #include "quantize/imatrix.h"
 #include "quantize/moments_file.h"
@@ -29,6 +30,8 @@ struct QuantizeJob {
   std::optional<MomentsFile> moments{};      ///< of --calibration, where that is no text
   std::optional<Calibration> calibration{};  ///< once sensitivities have been measured
   std::optional<Calibration> energies{};     ///< once only energies of columns have
+  const AllocationMethod* allocation = all_allocations().front();  ///< chooses types for a budget
+  std::int64_t corrections = 0;  ///< times that its predictions are corrected by measuring
 
   const ModelFile& source() const { return session.file(); }
   /// What weights are rounded with: the start of the text.
@@ -49,8 +52,9 @@ Result<QuantizeJob> open_quantize_job(const Arguments& arguments, Console& conso
 struct QuantizePlan {
   Plan plan;
   std::optional<Calibration> calibration;
-  std::optional<double> predicted;              ///< nats per token
-  std::optional<std::uint64_t> promised_bytes;  ///< of --fit: what a run takes at most
+  std::optional<double> predicted;                        ///< nats per token
+  std::optional<double> summed_damage{}, least_damage{};  ///< as BudgetPlan
+  std::optional<std::uint64_t> promised_bytes;            ///< of --fit: what a run takes at most
 };
 
 /// --bpw. `portable`: only types that other programs know.
@@ -60,11 +64,18 @@ Result<QuantizePlan> plan_for_bits(double bits, bool portable, QuantizeJob& job)
 Status weigh_columns(bool asked_for, QuantizeJob& job, QuantizePlan& planned);
 Result<QuantizePlan> make_quantize_plan(const Arguments& arguments, QuantizeJob& job);
 
+/// A file that was written from the job's model, over a text; both leave their weights in the
+/// files.
+Result<ComparisonResult> measure_written(QuantizeJob& job, const std::string& path,
+                                         std::span<const TokenId> text,
+                                         const CompareOptions& compare);
+CompareOptions loss_options(const QuantizeJob& job, std::span<const TokenId> text);
+
 /// How the loss is measured: in windows of this many tokens, so many rows of logits at a time.
 inline constexpr std::int64_t kLossWindow = 256;
 inline constexpr std::int64_t kLossChunk = 64;
 
 /// From the map: a model that takes next to no memory.
-SessionOptions mapped_session_options(const Console& console);
+SessionOptions mapped_session_options(int threads);
 
 }  // namespace checkbit

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "base/progress.h"
-#include "quantize/allocate/allocate.h"
 
 namespace checkbit {
 namespace {
@@ -191,33 +190,54 @@ Status check_budget(const ModelFile& file, const BudgetOptions& options) {
              : too_little_memory(file, options, smallest);
 }
 
-Result<BudgetPlan> plan_budget(const ModelFile& file, const Calibration& calibration,
-                               const BudgetOptions& options, ThreadPool& pool) {
+Result<BudgetPlanner> BudgetPlanner::create(const ModelFile& file, const Calibration& calibration,
+                                            const BudgetOptions& options, ThreadPool& pool) {
   CB_TRY_STATUS(check_budget(file, options));
-  CB_TRY(Plan plan, plan_copy(file));
-  std::vector<Candidates> candidates;
-  std::vector<AllocationItem> items;
-  Progress progress("trying formats", plan.tensors.size(), "tensors");
-  for (const TensorPlan& tensor : plan.tensors) {
+  BudgetPlanner planner;
+  CB_TRY(planner.plan_, plan_copy(file));
+  planner.task_.budget_bytes = options.bytes - options.fixed_bytes;
+  Progress progress("trying formats", planner.plan_.tensors.size(), "tensors");
+  for (const TensorPlan& tensor : planner.plan_.tensors) {
     if (cancel_requested()) return cancelled_error();
     CB_TRY(Candidates tried, try_formats(tensor, calibration, options, pool));
-    items.push_back(tried.options);
-    candidates.push_back(std::move(tried));
+    std::vector<Noise> noises(tried.formats.size());
+    for (std::size_t f = 0; f < noises.size(); ++f) {
+      for (std::size_t u = 0; u < tried.errors[f].size(); ++u)
+        noises[f].emplace_back((*tried.uses)[u].use, tried.errors[f][u]);
+    }
+    planner.task_.items.push_back(std::move(tried.options));
+    planner.task_.elements.push_back(std::max<std::uint64_t>(1, tensor.source->info.elements()));
+    planner.formats_.push_back(std::move(tried.formats));
+    planner.noises_.push_back(std::move(noises));
     file.drop_pages(*tensor.source);
     progress.advance();
   }
-  CB_TRY(const std::vector<std::size_t> chosen,
-         allocate(items, options.bytes - options.fixed_bytes));
-  BudgetPlan result{.plan = std::move(plan)};
+  return planner;
+}
+
+Result<BudgetPlan> BudgetPlanner::choose(const AllocationMethod& method,
+                                         const DamageFactors& factors) const {
+  AllocationTask task = task_;
+  for (std::size_t i = 0; i < task.items.size(); ++i) {
+    const auto factor = factors.find(plan_.tensors[i].role);
+    if (factor == factors.end()) continue;
+    for (AllocationOption& option : task.items[i]) option.loss *= factor->second;
+  }
+  CB_TRY(const Choice chosen, allocate_by(method, task));
+  BudgetPlan result{
+      .plan = plan_, .summed_damage = loss_of(task, chosen), .least_damage = relax(task).bound};
   for (std::size_t i = 0; i < chosen.size(); ++i) {
-    const Candidates& c = candidates[i];
-    result.plan.tensors[i].format = c.formats[chosen[i]];
-    result.summed_damage += items[i][chosen[i]].loss;
-    for (std::size_t u = 0; u < c.errors[chosen[i]].size(); ++u)
-      result.noise[(*c.uses)[u].use] = c.errors[chosen[i]][u];
+    result.plan.tensors[i].format = formats_[i][chosen[i]];
+    result.noise.insert(noises_[i][chosen[i]].begin(), noises_[i][chosen[i]].end());
   }
   result.plan.recipe = "budget";
   return result;
+}
+
+Result<BudgetPlan> plan_budget(const ModelFile& file, const Calibration& calibration,
+                               const BudgetOptions& options, ThreadPool& pool) {
+  CB_TRY(const BudgetPlanner planner, BudgetPlanner::create(file, calibration, options, pool));
+  return planner.choose(*all_allocations().front());
 }
 
 }  // namespace checkbit

@@ -110,7 +110,8 @@ GgufHeader planned_header(const ModelFile& source, const Plan& plan, const Recei
   GgufHeader header;
   header.metadata = source.metadata();
   for (const std::string_view key :
-       {kKeySplitNumber, kKeySplitCount, kKeySplitTensors, kKeyReceiptLoss, kKeyReceiptRounding}) {
+       {kKeySplitNumber, kKeySplitCount, kKeySplitTensors, kKeyReceiptLoss, kKeyReceiptRounding,
+        kKeyReceiptCalibration}) {
     header.metadata.erase(key);  // of the source, not of this file
   }
   header.metadata.set("general.quantization_version", GgufValue::of(std::uint32_t{2}));
@@ -120,6 +121,9 @@ GgufHeader planned_header(const ModelFile& source, const Plan& plan, const Recei
   header.metadata.set(std::string(kKeyReceiptAllocation), GgufValue::of(plan.summary()));
   if (!receipt.rounding.empty())
     header.metadata.set(std::string(kKeyReceiptRounding), GgufValue::of(receipt.rounding));
+  if (!receipt.calibration_sha256.empty())
+    header.metadata.set(std::string(kKeyReceiptCalibration),
+                        GgufValue::of(receipt.calibration_sha256));
   if (!receipt.loss.empty())
     header.metadata.set(std::string(kKeyReceiptLoss), GgufValue::of(receipt.loss));
   for (const TensorPlan& t : plan.tensors) {

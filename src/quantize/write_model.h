@@ -25,8 +25,9 @@ namespace checkbit {
 struct Receipt {
   std::string source_sha256;  ///< of each part, separated by spaces
   std::string command;
-  std::string rounding = {};  ///< the method and what it was told; "": not said
-  std::string loss = {};      ///< "" when it is not measured
+  std::string rounding = {};            ///< the method and what it was told; "": not said
+  std::string loss = {};                ///< "" when it is not measured
+  std::string calibration_sha256 = {};  ///< of the text or energies given; "": the built-in text
 };
 
 /// The receipt's sentence on the loss: for given counts of tokens as long for any divergence.

@@ -61,7 +61,8 @@ class UnitTable {
   std::vector<std::vector<std::size_t>> sizes_;      ///< [items][options], in units
 };
 
-/// Spends what rounding up left over, the largest fall of the loss first.
+}  // namespace
+
 void spend_rest(const std::vector<AllocationItem>& items, std::uint64_t rest,
                 std::vector<std::size_t>& chosen) {
   while (true) {
@@ -85,21 +86,23 @@ void spend_rest(const std::vector<AllocationItem>& items, std::uint64_t rest,
   }
 }
 
-}  // namespace
-
 std::uint64_t smallest_bytes(const std::vector<AllocationItem>& items) {
   std::uint64_t total = 0;
   for (const AllocationItem& item : items) total += least_bytes(item);
   return total;
 }
 
+Status check_smallest(const std::vector<AllocationItem>& items, std::uint64_t budget_bytes) {
+  const std::uint64_t smallest = smallest_bytes(items);
+  if (smallest <= budget_bytes) return {};
+  return fail(ErrorKind::budget, "the smallest possible is {} bytes, the budget {}", smallest,
+              budget_bytes);
+}
+
 Result<std::vector<std::size_t>> allocate(const std::vector<AllocationItem>& items,
                                           std::uint64_t budget_bytes) {
+  CB_TRY_STATUS(check_smallest(items, budget_bytes));
   const std::uint64_t smallest = smallest_bytes(items);
-  if (smallest > budget_bytes) {
-    return fail(ErrorKind::budget, "the smallest possible is {} bytes, the budget {}", smallest,
-                budget_bytes);
-  }
   std::uint64_t most = 0;
   for (const AllocationItem& item : items)
     most += std::ranges::max_element(item, {}, &AllocationOption::bytes)->bytes;

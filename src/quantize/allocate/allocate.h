@@ -31,5 +31,11 @@ Result<std::vector<std::size_t>> allocate(const std::vector<AllocationItem>& ite
 
 /// The sum of the smallest options: the least budget that can be met.
 std::uint64_t smallest_bytes(const std::vector<AllocationItem>& items);
+/// The error of a budget under that.
+Status check_smallest(const std::vector<AllocationItem>& items, std::uint64_t budget_bytes);
+
+/// Spends `rest` bytes beyond those of `chosen`, the largest fall of the loss first.
+void spend_rest(const std::vector<AllocationItem>& items, std::uint64_t rest,
+                std::vector<std::size_t>& chosen);
 
 }  // namespace checkbit
