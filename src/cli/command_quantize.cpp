@@ -95,8 +95,12 @@ Result<std::optional<ComparisonResult>> write_measured(const Arguments& argument
       choice.tokens > 0 ? job.held_out_text() : std::span<const TokenId>(job.text);
   const CompareOptions compare = loss_options(job, text);
   if (measures) receipt.loss = loss_text(0, scored_tokens(text.size(), compare));
+  // Until the end: a process killed while it writes or measures has rounded everything.
+  CB_TRY(std::optional<TensorJournal> journal,
+         open_journal(choice, job, planned.plan, receipt.source_sha256, console));
   CB_TRY(const std::optional<RoundedModel> rounded,
-         round_tensors(choice, job, planned.plan, receipt.source_sha256, console));
+         round_tensors(choice, job, planned.plan, receipt.source_sha256,
+                       journal ? &*journal : nullptr, console));
   CB_TRY(GgufWriter writer,
          write_unnamed(job.source(), planned.plan, receipt, calibration, job.output,
                        job.session.pool(), nullptr, rounded ? &rounded->tensors : nullptr));
@@ -195,7 +199,7 @@ Status run(const Arguments& arguments, Console& console) {
   if (!choice.note.empty()) console.note(choice.note);
   Receipt receipt{.command = console.command_line, .rounding = choice.description};
   CB_TRY(receipt.source_sha256, source_sha256(job.source()));
-  CB_TRY(receipt.calibration_sha256, calibration_sha256(arguments));
+  receipt.calibration_sha256 = choice.calibration_sha256;
   CB_TRY(const std::optional<ComparisonResult> loss,
          write_measured(arguments, job, planned, choice, receipt, console));
   const std::vector<Record> records = records_of(job, planned, loss, console);

@@ -1,8 +1,12 @@
 #include "cli/quantize_rounding.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 
+#include "cli/quantize_receipt.h"
+#include "cli/version.h"
 #include "quantize/round_estimate.h"
 #include "quantize/write_model.h"
 
@@ -131,6 +135,7 @@ Result<RoundingChoice> choose_rounding(const Arguments& arguments, const Quantiz
     if (cannot || short_text) choice.method = find_rounding("weighted");
   }
   choice.options.method = choice.method;
+  CB_TRY(choice.calibration_sha256, calibration_sha256(arguments));
   choice.save_path = arguments.text("--write-calibration");
   if (!choice.save_path.empty()) {
     if (!choice.method->uses_moments || choice.method->follows_drift || job.moments)
@@ -172,10 +177,34 @@ Result<RoundingChoice> choose_rounding(const Arguments& arguments, const Quantiz
   return choice;
 }
 
+Result<std::optional<TensorJournal>> open_journal(const RoundingChoice& choice,
+                                                  const QuantizeJob& job, const Plan& plan,
+                                                  const std::string& source_sha256,
+                                                  Console& console) {
+  if (!choice.method->uses_moments) return std::optional<TensorJournal>{};
+  const auto text = job.rounding_text().first(choice.tokens);
+  std::string words =
+      fmt::format("{} {} {} {} {}\n", kVersion, source_sha256, choice.calibration_sha256,
+                  choice.description, fmt::join(text, " "));
+  for (const TensorPlan& t : plan.tensors)
+    words += fmt::format("{} {}\n", t.source->info.name, t.format->name);
+  CB_TRY(TensorJournal journal, TensorJournal::open(job.output, words));
+  if (journal.tensors() > 0)
+    console.note(
+        fmt::format("going on where a start that was killed ended: {} tensors are rounded "
+                    "already",
+                    journal.tensors()));
+  if (journal.replaced_another())
+    console.note(
+        "a start with other flags, model or text was killed before it was done: what it "
+        "had rounded is of no use here and is gone");
+  return std::optional<TensorJournal>(std::move(journal));
+}
+
 Result<std::optional<RoundedModel>> round_tensors(const RoundingChoice& choice, QuantizeJob& job,
                                                   const Plan& plan,
                                                   const std::string& source_sha256,
-                                                  Console& console) {
+                                                  TensorJournal* journal, Console& console) {
   if (!choice.method->uses_moments) return std::optional<RoundedModel>{};
   const std::uint64_t tokens = job.moments ? 0 : choice.tokens;
   const double seconds = estimate_rounding_seconds(plan, *choice.method, choice.options.rounding,
@@ -184,6 +213,7 @@ Result<std::optional<RoundedModel>> round_tensors(const RoundingChoice& choice, 
                            seconds < 90 ? fmt::format("{:.0f} s", std::max(1.0, seconds))
                                         : fmt::format("{:.0f} min", seconds / 60)));
   RoundModelOptions options = choice.options;
+  options.journal = journal;
   std::optional<MomentsWriter> writer;
   if (!choice.save_path.empty()) {
     const MomentsInfo info = {

@@ -25,8 +25,9 @@ struct RoundingChoice {
   std::size_t tokens = 0;  ///< of the calibration text, from its start
   /// "descent with 8192 tokens of text.txt (sha256 ...), damping 0.01, energy order, 2 sweeps".
   std::string description;
-  std::string save_path;  ///< of --write-calibration, or empty
-  std::string note;       ///< what the user should know of the choice, or empty
+  std::string save_path;           ///< of --write-calibration, or empty
+  std::string calibration_sha256;  ///< of the file given; "": none
+  std::string note;                ///< what the user should know of the choice, or empty
 };
 
 /// For the plan's formats and the text at hand. Errors: invalid (a text too short for what was
@@ -34,10 +35,17 @@ struct RoundingChoice {
 Result<RoundingChoice> choose_rounding(const Arguments& arguments, const QuantizeJob& job,
                                        const QuantizePlan& planned);
 
+/// For what takes long: tensors that are finished are kept beside the output until the journal
+/// ends, and those of a killed start taken up. Nothing where rounding takes no longer than writing.
+Result<std::optional<TensorJournal>> open_journal(const RoundingChoice& choice,
+                                                  const QuantizeJob& job, const Plan& plan,
+                                                  const std::string& source_sha256,
+                                                  Console& console);
+
 /// Nothing where the choice needs no more than write_model does.
 Result<std::optional<RoundedModel>> round_tensors(const RoundingChoice& choice, QuantizeJob& job,
                                                   const Plan& plan,
                                                   const std::string& source_sha256,
-                                                  Console& console);
+                                                  TensorJournal* journal, Console& console);
 
 }  // namespace checkbit

@@ -1,7 +1,10 @@
 // quantize by the command line: receipts that hold, the same bytes from any number of threads.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -9,6 +12,8 @@
 #include "cli/cli_test_console.h"
 #include "cli/console.h"
 #include "cli/quantize_receipt.h"
+#include "file/model_file.h"
+#include "quantize/tensor_journal.h"
 
 namespace checkbit {
 namespace {
@@ -81,6 +86,61 @@ TEST(QuantizeCommand, ACalibrationThatChangedIsSaidBeforeTheWork) {
   EXPECT_THAT(again.err, HasSubstr("another calibration"));
   std::filesystem::remove(out);
   std::filesystem::remove(text);
+}
+
+/// Runs the program in a process of its own and kills it after `milliseconds`; true when it was
+/// done before.
+bool run_and_kill(const std::vector<std::string>& words, int milliseconds) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(run_in_process(words).status);
+  int status = 0;
+  for (int waited = 0; waited < milliseconds; ++waited) {
+    if (::waitpid(child, &status, WNOHANG) == child) return WIFEXITED(status);
+    ::usleep(1000);
+  }
+  ::kill(child, SIGKILL);
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status);
+}
+
+TEST(QuantizeCommand, KilledAgainAndAgainItGoesOnAndGivesTheSameBytes) {
+  const std::string out = scratch("killed.gguf"), whole = scratch("whole.gguf");
+  const auto words = [](const std::string& path) {
+    return std::vector<std::string>{"quantize",
+                                    kModel,
+                                    "-o",
+                                    path,
+                                    "--type",
+                                    "CB2",
+                                    "--pure",
+                                    "--rounding",
+                                    "descent",
+                                    "--calibration",
+                                    std::string(CHECKBIT_SOURCE_DIR) + "/docs/adding.md",
+                                    "--calibration-tokens",
+                                    "512",
+                                    "--no-measure",
+                                    "--threads",
+                                    "1"};
+  };
+  bool done = false;
+  for (int milliseconds = 20; !done && milliseconds < 100000; milliseconds += milliseconds / 2) {
+    done = run_and_kill(words(out), milliseconds);
+    EXPECT_EQ(std::filesystem::exists(out), done);
+  }
+  ASSERT_TRUE(done);
+  EXPECT_FALSE(std::filesystem::exists(TensorJournal::path_for(out)));
+  ASSERT_EQ(run_in_process(words(whole)).status, 0);
+  const auto tensors = [](const std::string& path) {  // commands name the outputs
+    const auto file = ModelFile::open(path);
+    std::string bytes;
+    for (const ModelTensor& t : file->tensors())
+      bytes.append(reinterpret_cast<const char*>(t.bytes.data()), t.bytes.size());
+    return bytes;
+  };
+  EXPECT_EQ(tensors(out), tensors(whole));
+  std::filesystem::remove(out);
+  std::filesystem::remove(whole);
 }
 
 TEST(QuantizeCommand, AllocationIsRefusedWhereTypesAreNamed) {

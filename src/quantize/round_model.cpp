@@ -106,6 +106,10 @@ class ModelRounder {
  private:
   bool follows() const { return options_.method->follows_drift; }
   const TensorPlan* plan_of(Role role, std::int64_t layer) const;
+  bool is_kept(const TensorPlan& tensor) const {
+    return options_.journal != nullptr &&
+           options_.journal->holds(tensor.source->info.name, tensor.file_bytes());
+  }
   Status round_saved();
   Status tune_bias(Role role, Role bias, std::int64_t layer, const Gathered& gathered);
   Status tune_biases(const InputGroup& group, std::int64_t layer, const Gathered& gathered);
@@ -232,7 +236,9 @@ Status ModelRounder::round_group(const InputGroup& group, std::int64_t layer, Ga
     if (!(energy > 0)) ++result_.silent_columns;
   }
   std::vector<Metric> metrics;
-  for (std::int64_t b = 0; b < gathered.moments.blocks(); ++b) {
+  const bool all_kept =
+      std::ranges::all_of(tensors, [&](const TensorPlan* t) { return is_kept(*t); });
+  for (std::int64_t b = 0; !all_kept && b < gathered.moments.blocks(); ++b) {
     auto metric = make_metric(gathered.moments, b, metric_options, pool_);
     if (!metric) {
       Error error = metric.error();
@@ -318,12 +324,17 @@ Status ModelRounder::round_tensor(const TensorPlan& tensor, std::span<const Metr
       .options = options_.rounding};
   std::vector<std::uint8_t>& out = result_.tensors[info.name];
   out.resize(tensor.file_bytes());
+  if (is_kept(tensor)) {
+    progress_->advance(info.elements());
+    return options_.journal->read(info.name, out);
+  }
   CB_TRY_STATUS(options_.method->round(task, pool_, out.data()));
   if (bad_row >= 0) {
     return fail(ErrorKind::corrupt,
                 "{}: tensor {}: a weight in row {} is not finite; the source is damaged",
                 file_.path(), info.name, bad_row.load());
   }
+  if (options_.journal != nullptr) CB_TRY_STATUS(options_.journal->keep(info.name, out));
   file_.drop_pages(*tensor.source);
   progress_->advance(info.elements());
   return {};

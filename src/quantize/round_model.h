@@ -23,6 +23,7 @@
 #include "quantize/moments_file.h"
 #include "quantize/plan.h"
 #include "quantize/rounding/rounding.h"
+#include "quantize/tensor_journal.h"
 
 namespace checkbit {
 
@@ -34,6 +35,7 @@ struct RoundModelOptions {
   bool tune_biases = true;             ///< where a matrix has one, of methods that follow drift
   const MomentsFile* saved = nullptr;  ///< in place of a text; not for methods that follow drift
   MomentsWriter* save = nullptr;       ///< also gets every input's moments
+  TensorJournal* journal = nullptr;    ///< has what an earlier start rounded, and keeps the rest
 };
 
 struct RoundedModel {
