@@ -85,7 +85,7 @@ std::string place_of(const ModelFile& file, const std::uint8_t* byte) {
     return byte >= t.bytes.data() && byte < t.bytes.data() + t.bytes.size();
   };
   const auto found = std::ranges::find_if(file.tensors(), holds);
-  return found == file.tensors().end() ? "in the header"
+  return found == file.tensors().end() ? "in no tensor"
                                        : fmt::format("in tensor {}", found->info.name);
 }
 
