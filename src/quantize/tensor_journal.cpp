@@ -15,7 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kMagic = "checkbit tensors 1\n";
-constexpr std::size_t kHashDigits = 64;
 constexpr std::size_t kMostNameBytes = 4096;
 
 struct RecordHeader {
