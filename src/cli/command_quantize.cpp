@@ -62,9 +62,9 @@ Flag allocation_flag() {
                .kind = ValueKind::choice,
                .value_name = "METHOD",
                .help =
-                   "how --bpw and --fit choose types: integer (branch and bound), table "
-                   "(dynamic programming), convex (one price per byte), closed (equal losses), "
-                   "exchange (bytes moved between pairs) [integer]"};
+                   "how --bpw and --fit choose types: table (dynamic programming), integer "
+                   "(branch and bound, where built with GLPK), convex (one price per byte), closed (equal losses), "
+                   "exchange (bytes moved between pairs) [table]"};
   for (const AllocationMethod* method : all_allocations()) flag.choices.push_back(method->name);
   return flag;
 }

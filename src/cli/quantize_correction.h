@@ -6,8 +6,7 @@
 // Cost: per role one file of the source's size beside the output (removed at once) and a reading of
 //   at most kCorrectionTokens tokens by both models.
 // Errors: those of writing and measuring. Threads: one.
-// Reference: QBitOpt (sensitivities measured anew between reallocations); MixDQ (sensitivity of
-//   groups by a metric of their own).
+// Source: sensitivities measured anew between reallocations, the idea of QBitOpt.
 #pragma once
 
 #include "cli/quantize_job.h"

@@ -6,6 +6,8 @@
 //   the rounded relaxation stands.
 // References: Improving Post Training Neural Quantization: Layer-wise Calibration and Integer
 //   Programming; HAWQV3: Dyadic Neural Network Quantization.
+#ifdef CHECKBIT_GLPK
+
 #include <glpk.h>
 
 #include <algorithm>
@@ -116,3 +118,5 @@ const AllocationMethod integer_allocation = {
     .choose = choose};
 
 }  // namespace checkbit
+
+#endif
