@@ -9,15 +9,10 @@ namespace checkbit {
 namespace {
 
 constexpr int kLargestScaleCode = 0x1ef;  // exponent 30, mantissa all ones
+constexpr int kDroppedBits = 6;           // of the scale's half
 
-float code_scale(int code) { return half_to_float(static_cast<std::uint16_t>(code << 6)); }
-
-/// The largest code whose scale is not above `scale`.
-int code_at_most(float scale) {
-  if (!(scale < code_scale(kLargestScaleCode))) return kLargestScaleCode;
-  int code = float_to_half(scale) >> 6;
-  while (code > 0 && code_scale(code) > scale) --code;
-  return code;
+float code_scale(int code) {
+  return half_to_float(static_cast<std::uint16_t>(code << kDroppedBits));
 }
 
 }  // namespace
@@ -34,7 +29,8 @@ GroupHead best_group_head(const Group& group, int bits) {
   GroupHead best;  // all zeros
   float least = weighted_error(group, levels, best.affine);
   // The offset reaches down 127 units only: groups far below zero need a larger scale.
-  const int base = code_at_most(std::max(fitted.scale, -fitted.offset * units / 127));
+  const int base = half_code_at_most(std::max(fitted.scale, -fitted.offset * units / 127),
+                                     kDroppedBits, kLargestScaleCode);
   for (int code = std::max(1, base - 1); code <= std::min(base + 2, kLargestScaleCode); ++code) {
     const float scale = code_scale(code);
     const LevelSums sums = level_sums(group, levels, {scale, fitted.offset});

@@ -235,6 +235,16 @@ std::uint16_t storable_half(float scale) {
   return vanished ? static_cast<std::uint16_t>(half | 1u) : half;
 }
 
+int half_code_at_most(float scale, int dropped_bits, int largest) {
+  const auto value = [&](int code) {
+    return half_to_float(static_cast<std::uint16_t>(code << dropped_bits));
+  };
+  if (!(scale < value(largest))) return largest;
+  int code = float_to_half(scale) >> dropped_bits;
+  while (code > 0 && value(code) > scale) --code;
+  return code;
+}
+
 std::uint16_t best_half_scale(const Group& group, Levels levels) {
   const float scale = best_scale(group, levels);
   if (scale == 0) return 0;

@@ -102,6 +102,10 @@ std::uint16_t finite_half(float value);
 /// smallest subnormal, which the callers' error comparison may still turn down.
 std::uint16_t storable_half(float scale);
 
+/// Scales of a few bits are halves without their lowest bits: the largest such code, up to
+/// `largest`, whose half `code << dropped_bits` is not above `scale`.
+int half_code_at_most(float scale, int dropped_bits, int largest);
+
 /// The half that serves as scale of values scale * level with least error.
 std::uint16_t best_half_scale(const Group& group, Levels levels);
 

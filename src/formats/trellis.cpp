@@ -82,7 +82,7 @@ void write_trellis_codes(const Trellis& trellis, const std::uint8_t* codes, std:
 }
 
 bool trellis_is_finite(const std::uint8_t* block) {
-  return half_is_finite(static_cast<std::uint16_t>(block[0] << 7));
+  return half_is_finite(static_cast<std::uint16_t>(block[0] << kTrellisDroppedBits));
 }
 
 TrellisCode best_trellis_code(const Trellis& trellis, const Group& whole) {
@@ -96,9 +96,7 @@ TrellisCode best_trellis_code(const Trellis& trellis, const Group& whole) {
   if (nothing.error == 0) return nothing;
   const float weight = value_sums(group).w;
   const float asked = std::sqrt(nothing.error / weight) / kTrellisDeviation;
-  int base = 1;  // the largest scale that is not above
-  while (base < kLargestScale && trellis_scale(static_cast<std::uint8_t>(base + 1)) <= asked)
-    ++base;
+  const int base = std::max(1, half_code_at_most(asked, kTrellisDroppedBits, kLargestScale));
   // Groups with a few large weights want larger scales than their deviation says.
   constexpr int kSteps[kScales] = {-2, -1, 0, 1, 2, 4, 6, 9};
   std::uint8_t bytes[kScales];

@@ -43,6 +43,11 @@ struct Trellis {
   /// Windows that agree in all but their newest code follow the same state: its codes, the newest
   /// in the highest bits.
   int states() const { return kTrellisTable >> code_bits; }
+  /// The window that leads into a state and forgets code `oldest`; the state it comes from; its
+  /// newest code.
+  int window_into(int state, int oldest) const { return state << code_bits | oldest; }
+  int state_before(int q) const { return q & (states() - 1); }
+  std::uint8_t newest(int q) const { return static_cast<std::uint8_t>(q >> (6 - code_bits)); }
   float value(int q) const {
     return static_cast<float>(table[static_cast<std::size_t>(q)] - kTrellisOffset);
   }
@@ -63,12 +68,26 @@ inline constexpr Trellis kTrellis3 = {
     3,
     2};
 
+/// Walks around the circle back from the state where a path ends: oldest(t, state) is the code that
+/// the best window into that state at place t forgets. Returns the state before place 0; codes null
+/// or [32].
+template <class Oldest>
+int trace_path(const Trellis& trellis, int state, const Oldest& oldest, std::uint8_t* codes) {
+  for (int t = kTrellisWeights - 1; t >= 0; --t) {
+    const int q = trellis.window_into(state, oldest(t, state));
+    if (codes != nullptr) codes[t] = trellis.newest(q);
+    state = trellis.state_before(q);
+  }
+  return state;
+}
+
 /// Codes in the order of the circle -> windows q of the weights in their own order.
 void trellis_windows(const Trellis& trellis, const std::uint8_t* codes, std::uint8_t* q);
 
 /// The scale of a byte: infinite or NaN when its five highest bits are all ones.
+inline constexpr int kTrellisDroppedBits = 7;  ///< of the scale's half
 inline float trellis_scale(std::uint8_t byte) {
-  return half_to_float(static_cast<std::uint16_t>(byte << 7));
+  return half_to_float(static_cast<std::uint16_t>(byte << kTrellisDroppedBits));
 }
 
 /// `Format::is_finite` of a block whose first byte is the scale.

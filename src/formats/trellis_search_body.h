@@ -4,7 +4,6 @@
 CHECKBIT_TRELLIS_TARGET TrellisCode CHECKBIT_TRELLIS_NAME(const Trellis& trellis,
                                                           const Group& group,
                                                           const std::uint8_t (&bytes)[kScales]) {
-  const int bits = trellis.code_bits;
   const int states = trellis.states();
   const Scales none = Scales{} + std::numeric_limits<float>::infinity();
   Scales values[kTrellisTable], cost[kMostStates] = {}, next[kMostStates];
@@ -24,8 +23,8 @@ CHECKBIT_TRELLIS_TARGET TrellisCode CHECKBIT_TRELLIS_NAME(const Trellis& trellis
         for (int s = 1; s < states; ++s) {
           if (cost[s][lane] < cost[state][lane]) state = s;
         }
-        for (int back = kTrellisWeights - 1; back >= 0; --back)
-          state = (state << bits | oldest[back][state][lane]) & (states - 1);
+        const auto forgotten = [&](int place, int s) { return oldest[place][s][lane]; };
+        state = trace_path(trellis, state, forgotten, nullptr);
         closed[lane] = state;
         for (int s = 0; s < states; ++s) cost[s][lane] = s == state ? 0 : none[0];
       }
@@ -36,10 +35,10 @@ CHECKBIT_TRELLIS_TARGET TrellisCode CHECKBIT_TRELLIS_NAME(const Trellis& trellis
     for (int s = 0; s < states; ++s) {
       Scales least = none;
       Choices chosen{};
-      for (int o = 0; o < (1 << bits); ++o) {
-        const int q = s << bits | o;
+      for (int o = 0; o < trellis.codes(); ++o) {
+        const int q = trellis.window_into(s, o);
         const Scales miss = x - values[q];
-        const Scales total = cost[q & (states - 1)] + w * miss * miss;
+        const Scales total = cost[trellis.state_before(q)] + w * miss * miss;
         const Choices better = total < least;
         least = better ? total : least;
         chosen = better ? Choices{} + o : chosen;
@@ -57,12 +56,8 @@ CHECKBIT_TRELLIS_TARGET TrellisCode CHECKBIT_TRELLIS_NAME(const Trellis& trellis
   TrellisCode code;
   code.scale = bytes[best];
   code.error = cost[closed[best]][best];
-  int state = closed[best];
-  for (int t = kTrellisWeights - 1; t >= 0; --t) {
-    const int q = state << bits | oldest[t][state][best];
-    code.codes[t] = static_cast<std::uint8_t>(q >> (6 - bits));
-    state = q & (states - 1);
-  }
+  const auto forgotten = [&](int place, int s) { return oldest[place][s][best]; };
+  trace_path(trellis, closed[best], forgotten, code.codes.data());
   return code;
 }
 

@@ -67,7 +67,6 @@ class OpenPaths {
   }
 
   void take(int t, Lanes center) {
-    const int bits = trellis_.code_bits;
     const int states = trellis_.states();
     Lanes wanted[kMostStates], next_cost[kMostStates];
     for (int s = 0; s < states; ++s) {
@@ -79,8 +78,8 @@ class OpenPaths {
       Lanes value{};
       Choices chosen{};
       for (int oldest = 0; oldest < trellis_.codes(); ++oldest) {
-        const int q = s << bits | oldest;
-        const int from = q & (states - 1);
+        const int q = trellis_.window_into(s, oldest);
+        const int from = trellis_.state_before(q);
         const Lanes step = wanted[from] - values_[q];
         const Lanes cost = cost_[from] + metric_.weight[t] * step * step;
         const Choices better = cost < least;
@@ -98,18 +97,14 @@ class OpenPaths {
   }
 
   void codes(int lane, std::uint8_t* out) const {
-    int state = closed_[lane];
-    for (int t = kN - 1; t >= 0; --t) {
-      const int q = state << trellis_.code_bits | oldest_[t][state][lane];
-      out[t] = static_cast<std::uint8_t>(q >> (6 - trellis_.code_bits));
-      state = q & (trellis_.states() - 1);
-    }
+    const auto forgotten = [&](int t, int state) { return oldest_[t][state][lane]; };
+    trace_path(trellis_, closed_[lane], forgotten, out);
   }
 
  private:
   /// The errors of the path that each row comes from.
   void follow(int state, int t, Choices chosen) {
-    const int first = (state << trellis_.code_bits) & (trellis_.states() - 1);
+    const int first = trellis_.state_before(trellis_.window_into(state, 0));
     for (int j = 0; j < t; ++j) {
       Lanes error = (*miss_)[first][j];
       for (int oldest = 1; oldest < trellis_.codes(); ++oldest)
