@@ -234,10 +234,4 @@ Result<BudgetPlan> BudgetPlanner::choose(const AllocationMethod& method,
   return result;
 }
 
-Result<BudgetPlan> plan_budget(const ModelFile& file, const Calibration& calibration,
-                               const BudgetOptions& options, ThreadPool& pool) {
-  CB_TRY(const BudgetPlanner planner, BudgetPlanner::create(file, calibration, options, pool));
-  return planner.choose(*all_allocations().front());
-}
-
 }  // namespace checkbit

@@ -62,8 +62,4 @@ class BudgetPlanner {
   std::vector<std::vector<Noise>> noises_;           ///< the same
 };
 
-/// By the first method of the list.
-Result<BudgetPlan> plan_budget(const ModelFile& file, const Calibration& calibration,
-                               const BudgetOptions& options, ThreadPool& pool);
-
 }  // namespace checkbit

@@ -8,6 +8,13 @@
 namespace checkbit {
 namespace {
 
+/// By the first method of the list.
+Result<BudgetPlan> plan_budget(const ModelFile& file, const Calibration& calibration,
+                               const BudgetOptions& options, ThreadPool& pool) {
+  CB_TRY(const BudgetPlanner planner, BudgetPlanner::create(file, calibration, options, pool));
+  return planner.choose(*all_allocations().front());
+}
+
 using ::testing::Contains;
 using ::testing::HasSubstr;
 
